@@ -1,0 +1,146 @@
+"""Every bound and knob: its value and its reason. Nothing else in thesan invents a number.
+
+Names are noun first, unit and bound last.
+"""
+
+from typing import Final
+
+from thesan.core.model.units import KIB, MIB
+
+# -- names and paths ---------------------------------------------------------------------------
+NAME_BYTES_MAX: Final = 255
+"""POSIX NAME_MAX on every Linux filesystem; a longer name can't be mounted or exported."""
+PATH_BYTES_MAX: Final = 4096
+"""POSIX PATH_MAX, with the CGI cut off."""
+PATH_DEPTH_MAX: Final = 256
+"""Bounds the walk of one path: about 30 us."""
+SYMLINK_FOLLOW_MAX: Final = 40
+"""Linux' MAXSYMLINKS; a loop ends with ELOOP."""
+CGI_BYTES_MAX: Final = 16 * KIB
+"""A capability with three replicas is about 1.5 KiB; the rest is for the client's own keys."""
+LINK_COUNT_MAX: Final = 65000
+"""ext4's bound on hard links of one inode."""
+XATTR_NAME_BYTES_MAX: Final = 248
+"""kXR_faMaxNlen of XProtocol.hh."""
+XATTR_VALUE_BYTES_MAX: Final = 65536
+"""kXR_faMaxVlen of XProtocol.hh."""
+XATTR_COUNT_MAX: Final = 256
+"""Keeps an inode record under the journal's batch bound in practice."""
+XATTR_TOTAL_BYTES_MAX: Final = 128 * KIB
+"""All attributes of one inode: half a journal batch."""
+
+# -- wire --------------------------------------------------------------------------------------
+REQUEST_BODY_BYTES_MAX: Final = 1 * MIB
+"""Body of any request but data writes: the longest legal one is a control message."""
+WRITE_BODY_BYTES_MAX: Final = 64 * MIB
+"""Body of kXR_write and kXR_pgwrite; XrdCl sends 8 MiB, bindings up to 32 MiB and page CRCs."""
+READ_BYTES_MAX: Final = 64 * MIB
+"""Answer to one kXR_read or kXR_pgread; longer reads are cut, which the protocol allows."""
+READV_ITEMS_MAX: Final = 1024
+"""READV_MAXCHUNKS of XProtocol.hh."""
+READV_ITEM_BYTES_MAX: Final = 2 * MIB - 16
+"""maxRvecsz of XProtocol.hh."""
+READV_TOTAL_BYTES_MAX: Final = 64 * MIB
+"""Memory that one kXR_readv may take."""
+WRITEV_ITEMS_MAX: Final = 1024
+"""WRITEV_MAXCHUNKS of XProtocol.hh."""
+FATTR_NAMES_MAX: Final = 16
+"""kXR_faMaxVars of XProtocol.hh."""
+PREPARE_PATHS_MAX: Final = 4096
+"""Paths in one kXR_prepare or kXR_statx body."""
+SESSION_REQUESTS_MAX: Final = 4096
+"""Requests of one connection that may wait for an answer; then reading from it pauses."""
+SESSION_HANDLES_MAX: Final = 16384
+"""Open file handles of one session."""
+CONNECTION_COUNT_MAX: Final = 16000
+"""Connections of one daemon; above, a login is answered with kXR_Overloaded."""
+OUTPUT_BYTES_HIGH: Final = 8 * MIB
+"""Unsent answers of one connection above which we stop reading requests from it."""
+LOGIN_SECONDS_MAX: Final = 30.0
+"""A connection that has not logged in by then is closed: half-open peers hold no memory."""
+BIND_STREAMS_MAX: Final = 16
+"""kXR_bind substreams of one session; xrdcp -S asks for at most 15."""
+DIRLIST_CHUNK_ENTRIES: Final = 500
+"""Entries in one kXR_oksofar of a listing: about 3 ms of the loop."""
+SCRATCH_BYTES: Final = 256 * KIB
+"""Receive buffer, one for all connections of a loop."""
+ERROR_TEXT_BYTES_MAX: Final = 2048
+"""Error text that we send; XrdCl logs it whole."""
+
+# -- data path ---------------------------------------------------------------------------------
+INLINE_READ_BYTES_MAX: Final = 256 * KIB
+"""Reads up to this are served in the event loop; larger ones in a worker thread."""
+PAGE_BYTES: Final = 4096
+"""kXR_pgPageSZ: unit of pgread and pgwrite checksums."""
+PGWRITE_ERRORS_MAX: Final = 128
+"""kXR_pgMaxEpr: bad pages reported for one request."""
+WRITE_WINDOW_BYTES: Final = 32 * MIB
+"""Unwritten data of one connection above which reading from it pauses."""
+CLIENT_CHUNK_BYTES: Final = 4 * MIB
+"""One read or write of the client library."""
+CLIENT_CHUNKS_IN_FLIGHT: Final = 4
+"""Chunks of one file that the client library keeps in flight."""
+FS_HEADROOM_BYTES: Final = 64 * MIB
+"""A filesystem with less free space takes no new replica."""
+PARTIAL_FILE_SECONDS_MAX: Final = 120.0
+"""An upload whose client vanished is kept this long for a reconnect, then removed."""
+COMMIT_RETRY_SECONDS: Final = 0.5
+"""Pause between tries of a commit, doubled up to COMMIT_RETRY_SECONDS_MAX."""
+COMMIT_RETRY_SECONDS_MAX: Final = 5.0
+"""Longest pause between tries of a commit: a returning MGM is found within it."""
+WAITRESP_SECONDS: Final = 10.0
+"""A close that takes longer is announced with kXR_waitresp so that no stream times out."""
+
+# -- capabilities ------------------------------------------------------------------------------
+CAPABILITY_SECONDS_MAX: Final = 300
+"""Time in which a capability may be used to open."""
+CAPABILITY_BYTES_MAX: Final = 8 * KIB
+"""Text of one capability; bounds what an unauthenticated peer makes us decode."""
+CAPABILITY_KEY_SECONDS: Final = 21600
+"""Life of a signing-key generation; the current and the previous one are honoured."""
+CAPABILITY_CLOCK_SKEW_SECONDS: Final = 30
+"""Tolerated difference between the clocks of MGM and FST."""
+NONCE_COUNT_MAX: Final = 200_000
+"""Nonces an FST remembers: 300 s of 600 opens/s."""
+
+# -- control -----------------------------------------------------------------------------------
+BEAT_SECONDS: Final = 1.0
+"""Interval of an FST's beat to every MGM."""
+BEAT_SILENCE_SECONDS_MAX: Final = 4.0
+"""An FST silent for longer is offline: no client is sent there (a redirect to a dead FST costs 480 s)."""
+CONTROL_CALL_SECONDS_MAX: Final = 10.0
+"""Deadline of one control call between daemons."""
+KEYTAB_BYTES_MAX: Final = 64 * KIB
+"""A keytab file."""
+DELETIONS_BATCH_MAX: Final = 1000
+"""Deletions handed to an FST in one beat reply."""
+ADMIN_RECORDS_MAX: Final = 100_000
+"""Records in one admin answer; a longer listing is paged."""
+FSID_COUNT_MAX: Final = 65534
+"""Filesystems of an instance, as in EOS."""
+
+# -- journal -----------------------------------------------------------------------------------
+BATCH_BYTES_MAX: Final = 256 * KIB
+"""Knee of the append curve on etcd (reference figures: 256 KiB gives 43 MiB/s)."""
+BATCH_OPS_MAX: Final = 4096
+"""Bounds the apply of one batch to about 40 ms."""
+PENDING_OPS_MAX: Final = 65536
+"""Ops waiting for commit; above, mutations are answered with kXR_wait."""
+JOURNAL_KEEP_ENTRIES: Final = 4096
+"""Entries kept behind the durable applied position so that a peer can follow."""
+APPEND_SECONDS_MAX: Final = 5.0
+"""Deadline of one append; then its outcome is unknown and is read back."""
+RESULTS_KEPT_MAX: Final = 65536
+"""Results of client operations kept in the state, so that a resend gets the first answer."""
+
+# -- namespace ---------------------------------------------------------------------------------
+CACHE_ENTRIES_MAX: Final = 4_000_000
+"""Inodes kept in memory: about 2 GB."""
+LIST_PAGE_ENTRIES: Final = 1000
+"""Entries read from the store at once: about 2 ms."""
+FIND_ENTRIES_MAX: Final = 1_000_000
+"""Entries that one find may return."""
+FID_RANGE: Final = 1 << 20
+"""File ids reserved by one journal record; a crash skips at most this many."""
+REPLICA_COUNT_MAX: Final = 16
+"""Replicas of one file."""

@@ -1,0 +1,93 @@
+"""The journal engine: append-with-compare, read, follow, takeover by CAS, trim.
+
+Implemented by worlds.real.sqlite_engine, worlds.simulated.memory_engine and (next) etcd.
+One contract suite, tests/contract/test_engine.py, runs over all of them.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import msgspec
+
+from thesan.core.model.ids import Epoch, Seq
+
+
+class Owner(msgspec.Struct, frozen=True, gc=False):
+    """The mastership record: who may append. Compared whole in every append."""
+
+    node: str
+    epoch: Epoch
+    address: str
+    """`host:port` where clients reach this MGM."""
+    since_ns: int = 0
+
+
+class EngineStatus(msgspec.Struct, frozen=True):
+    """What `thesan ns` and `engine status` show."""
+
+    kind: str
+    first: Seq
+    """Oldest entry kept; 1 when nothing was trimmed, even if the journal is empty."""
+    last: Seq
+    """Newest entry; 0 when there is none."""
+    used_bytes: int
+    healthy: bool
+    detail: str = ""
+
+
+class Engine(Protocol):
+    """A durable, fenced, contiguous sequence of entries 1, 2, 3, ...
+
+    Every method may raise Unavailable: for `append`, `beat` and `take_over` the outcome is then
+    unknown and must be read back; for the others nothing happened.
+    """
+
+    async def owner(self) -> Owner | None:
+        """The owner as the engine holds it now (linearizable read)."""
+        ...
+
+    async def take_over(self, seen: Owner | None, new: Owner) -> bool:
+        """Compare-and-set the owner: True when it was `seen` and is now `new`.
+
+        `new.epoch` must be greater than `seen.epoch`; otherwise ValueError.
+        """
+        ...
+
+    async def append(self, owner: Owner, seq: Seq, data: bytes) -> None:
+        """Durably append entry `seq`.
+
+        In one transaction: owner is still `owner`, the last entry is `seq - 1`. A resend of the
+        same bytes at the same seq by the same owner succeeds (idempotent). Raises Fenced when the
+        owner differs, Corrupt when `seq` exists with other bytes or would leave a hole.
+        """
+        ...
+
+    async def beat(self, owner: Owner) -> None:
+        """A fenced no-op write that followers can see. Raises Fenced."""
+        ...
+
+    async def read(self, start: Seq, bytes_max: int) -> list[tuple[Seq, bytes]]:
+        """Entries from `start`, contiguous, until about `bytes_max` (at least one if any).
+
+        Empty when `start` is last + 1. Raises Trimmed when `start` is older than the first.
+        """
+        ...
+
+    def follow(self, start: Seq) -> AsyncIterator[tuple[Seq, bytes]]:
+        """Entries from `start` as they become durable, for ever, without hole or repeat.
+
+        Raises Trimmed when `start` is older than the first entry.
+        """
+        ...
+
+    async def trim(self, owner: Owner, before: Seq) -> None:
+        """Drop entries older than `before` (never the last one). Raises Fenced."""
+        ...
+
+    async def status(self) -> EngineStatus:
+        """Sizes and health."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything; later calls raise Unavailable."""
+        ...
