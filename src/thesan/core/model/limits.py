@@ -96,6 +96,8 @@ CAPABILITY_SECONDS_MAX: Final = 300
 """Time in which a capability may be used to open."""
 CAPABILITY_BYTES_MAX: Final = 8 * KIB
 """Text of one capability; bounds what an unauthenticated peer makes us decode."""
+GRANT_BYTES_MAX: Final = 5 * KIB
+"""A sealed grant: a path and a name at their bounds; base64 of it still fits a capability."""
 CAPABILITY_KEY_SECONDS: Final = 21600
 """Life of a signing-key generation; the current and the previous one are honoured."""
 CAPABILITY_CLOCK_SKEW_SECONDS: Final = 30
@@ -144,3 +146,9 @@ FID_RANGE: Final = 1 << 20
 """File ids reserved by one journal record; a crash skips at most this many."""
 REPLICA_COUNT_MAX: Final = 16
 """Replicas of one file."""
+
+# -- mgm ---------------------------------------------------------------------------------------
+UPLOADS_KEPT_MAX: Final = 100_000
+"""Uploads under way that an MGM remembers for reconnecting writers: about 40 MB."""
+UPLOAD_SECONDS_MAX: Final = 86400.0
+"""After a day nobody goes on with a broken upload."""

@@ -1,0 +1,96 @@
+"""Settings of one MGM process. What concerns the whole instance lives in the journal, not here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from thesan.core.model.errors import ConfigError
+
+SECURITY_PROTOCOLS: Final = ("unix", "host", "thk")
+"""What `kXR_login` may offer, in the order in which clients try them. `thk` comes last: XrdCl does
+not have it and would log a failure before it went on."""
+
+
+@dataclass(frozen=True)
+class MgmConfig:
+    """Field + docstring = the reference page."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = 1094
+    """TCP port of root://; 0 takes a free one."""
+    advertise: str = ""
+    """`host:port` that clients and FSTs are told; empty: the address listened on."""
+    instance: str = "thesan"
+    """Name of the instance, the same on all its MGMs."""
+    mgms: tuple[str, ...] = ()
+    """`host:port` of every MGM of the instance; empty: this one alone."""
+    security: tuple[str, ...] = SECURITY_PROTOCOLS
+    """Authentication protocols offered. Empty: nobody is asked, everybody is nobody."""
+    keytab: str = field(default="", repr=False)
+    """Text of the shared keytab: daemons prove themselves with it, tickets are signed from it."""
+    geotag: str = ""
+    """`::`-separated place of this MGM; shown only."""
+    sitename: str = ""
+    """Answer to `query config sitename`."""
+
+    def __post_init__(self) -> None:
+        faults = [
+            *(
+                f"security: unknown protocol {name!r}, there are {', '.join(SECURITY_PROTOCOLS)}"
+                for name in self.security
+                if name not in SECURITY_PROTOCOLS
+            ),
+            *(
+                f"{key}: {address!r} is not host:port"
+                for key, address in (
+                    *([("advertise", self.advertise)] if self.advertise else []),
+                    *(("mgms", address) for address in self.mgms),
+                )
+                if not is_address(address)
+            ),
+        ]
+        if not 0 <= self.port <= 65535:
+            faults.append(f"port: {self.port} is not a TCP port")
+        if not self.instance or not self.instance.replace("-", "").replace("_", "").isalnum():
+            faults.append(f"instance: {self.instance!r} has other characters than A-Za-z0-9_-")
+        if not self.keytab.strip():
+            faults.append("keytab: is empty; tickets can't be signed without a key")
+        if faults:
+            raise ConfigError("; ".join(faults))
+
+
+def is_address(text: str) -> bool:
+    """True for `host:port` (`[v6]:port` too)."""
+    host, colon, port = text.rpartition(":")
+    return bool(host and colon) and port.isascii() and port.isdigit() and 0 < int(port) <= 65535
+
+
+def parse_settings(values: Mapping[str, Any]) -> MgmConfig:
+    """The `[mgm]` table of a settings file. Raises ConfigError that lists every fault."""
+    faults: list[str] = []
+    arguments: dict[str, Any] = {}
+    kinds: dict[str, type] = {
+        name: tuple if name in ("mgms", "security") else int if name == "port" else str
+        for name in MgmConfig.__dataclass_fields__
+    }
+    for name, value in values.items():
+        kind = kinds.get(name)
+        if kind is None:
+            faults.append(f"{name}: no such setting")
+        elif kind is tuple:
+            if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
+                arguments[name] = tuple(value)
+            else:
+                faults.append(f"{name}: is not a list of strings")
+        elif not isinstance(value, kind) or isinstance(value, bool):
+            faults.append(f"{name}: {value!r} is not of type {kind.__name__}")
+        else:
+            arguments[name] = value
+    try:
+        config = MgmConfig(**arguments)
+    except ConfigError as error:
+        raise ConfigError("; ".join([*faults, str(error)])) from error
+    if faults:
+        raise ConfigError("; ".join(faults))
+    return config

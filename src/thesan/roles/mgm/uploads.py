@@ -1,0 +1,79 @@
+"""The soft table of uploads under way: which FST holds the unfinished bytes of a path.
+
+Nothing here is journaled and nothing depends on it but comfort: when the connection to an FST
+breaks in the middle of an upload, XrdCl reopens the path at the MGM with kXR_open_updt and goes on
+with the chunk that failed. The path is not in the namespace then; only this table knows where the
+client has to go. After a restart of the MGM such a client starts its upload anew.
+"""
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from thesan.core.model.ids import Fid, NodeId
+from thesan.core.model.limits import UPLOAD_SECONDS_MAX, UPLOADS_KEPT_MAX
+
+_Ticket = TypeVar("_Ticket")
+
+
+class Upload(msgspec.Struct, Generic[_Ticket], frozen=True, gc=False):
+    """One open upload."""
+
+    path: str
+    fid: Fid
+    uid: int
+    host: str
+    """Where the client called from: only the same caller may go on."""
+    node: NodeId
+    """The head FST."""
+    ticket: _Ticket
+    """What a capability for the same upload is made from."""
+    opened_ns: int
+
+
+class Uploads(Generic[_Ticket]):
+    """At most UPLOADS_KEPT_MAX uploads by path, the oldest forgotten first."""
+
+    def __init__(self) -> None:
+        self._by_path: dict[str, Upload[_Ticket]] = {}
+        self._path_of_fid: dict[Fid, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_path)
+
+    def add(self, upload: Upload[_Ticket]) -> None:
+        """Remember `upload`, forget an older one of its path (which can still be committed)."""
+        old = self._by_path.pop(upload.path, None)
+        if old is not None:
+            self._path_of_fid.pop(old.fid, None)
+        while len(self._by_path) >= UPLOADS_KEPT_MAX:
+            self._forget(next(iter(self._by_path)))
+        self._by_path[upload.path] = upload
+        self._path_of_fid[upload.fid] = upload.path
+
+    def resume(
+        self, path: str, uid: int, host: str, tried: frozenset[str], now_ns: int
+    ) -> Upload[_Ticket] | None:
+        """The upload of `path` that this caller may go on with.
+
+        `tried` are the host names that the client has been to in vain: an FST among them does not
+        have the bytes any more, so its upload is forgotten.
+        """
+        upload = self._by_path.get(path)
+        if upload is None or upload.uid != uid or upload.host != host:
+            return None
+        age_s = (now_ns - upload.opened_ns) / 1e9
+        if age_s > UPLOAD_SECONDS_MAX or upload.node.rpartition(":")[0] in tried:
+            self._forget(path)
+            return None
+        return upload
+
+    def end(self, fid: Fid) -> None:
+        """The upload was committed, or given up."""
+        path = self._path_of_fid.get(fid)
+        if path is not None:
+            self._forget(path)
+
+    def _forget(self, path: str) -> None:
+        upload = self._by_path.pop(path)
+        self._path_of_fid.pop(upload.fid, None)

@@ -1,0 +1,56 @@
+import pytest
+
+from thesan.core.model.errors import ConfigError
+from thesan.roles.mgm.config import MgmConfig, is_address, parse_settings
+
+
+def test_the_defaults_need_only_a_keytab() -> None:
+    config = parse_settings({"keytab": "0 k:aa"})
+    assert config == MgmConfig(keytab="0 k:aa")
+    assert "aa" not in repr(config)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_settings(
+            {
+                "port": "1094",
+                "colour": "red",
+                "security": ["unix", "gsi"],
+                "advertise": "here",
+                "mgms": ["a:1", "b"],
+                "instance": "",
+            }
+        )
+    text = str(caught.value)
+    for fault in (
+        "port: '1094'",
+        "colour: no such",
+        "'gsi'",
+        "'here'",
+        "'b'",
+        "instance",
+        "keytab",
+    ):
+        assert fault in text
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_out_of_range_is_refused(port: int) -> None:
+    with pytest.raises(ConfigError, match="port"):
+        MgmConfig(keytab="x", port=port)
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("a:1", True),
+        ("[::1]:1094", True),
+        ("a:", False),
+        (":1", False),
+        ("a:0", False),
+        ("a:²", False),
+    ],
+)
+def test_addresses(text: str, good: bool) -> None:
+    assert is_address(text) is good

@@ -1,0 +1,75 @@
+import msgspec
+import pytest
+
+from thesan.core.model.ids import Fid, NodeId
+from thesan.core.model.limits import UPLOAD_SECONDS_MAX
+from thesan.core.model.units import NS_PER_S
+from thesan.roles.mgm import uploads as module
+from thesan.roles.mgm.uploads import Upload, Uploads
+
+NONE: frozenset[str] = frozenset()
+
+
+def upload(path: str = "/f", fid: int = 7) -> Upload[str]:
+    return Upload(
+        path=path,
+        fid=Fid(fid),
+        uid=1000,
+        host="127.0.0.9",
+        node=NodeId("127.0.0.2:1095"),
+        ticket="ticket",
+        opened_ns=NS_PER_S,
+    )
+
+
+def test_the_same_caller_goes_on_where_it_was() -> None:
+    table: Uploads[str] = Uploads()
+    table.add(upload())
+    assert table.resume("/f", 1000, "127.0.0.9", NONE, 2 * NS_PER_S) == upload()
+
+
+@pytest.mark.parametrize(
+    ("path", "uid", "host"),
+    [("/g", 1000, "127.0.0.9"), ("/f", 1001, "127.0.0.9"), ("/f", 1000, "127.0.0.8")],
+)
+def test_nobody_else_does(path: str, uid: int, host: str) -> None:
+    table: Uploads[str] = Uploads()
+    table.add(upload())
+    assert table.resume(path, uid, host, NONE, 2 * NS_PER_S) is None
+    assert len(table) == 1
+
+
+def test_an_fst_that_was_tried_has_lost_the_upload() -> None:
+    table: Uploads[str] = Uploads()
+    table.add(upload())
+    assert table.resume("/f", 1000, "127.0.0.9", frozenset({"127.0.0.2"}), NS_PER_S) is None
+    assert len(table) == 0
+
+
+def test_an_old_upload_is_forgotten() -> None:
+    table: Uploads[str] = Uploads()
+    table.add(upload())
+    late = int((UPLOAD_SECONDS_MAX + 2) * NS_PER_S)
+    assert table.resume("/f", 1000, "127.0.0.9", NONE, late) is None
+    assert len(table) == 0
+
+
+def test_the_commit_ends_it_and_a_newer_one_of_the_path_stays() -> None:
+    table: Uploads[str] = Uploads()
+    table.add(upload(fid=7))
+    table.add(upload(fid=8))
+    table.end(Fid(7))
+    found = table.resume("/f", 1000, "127.0.0.9", NONE, NS_PER_S)
+    assert found == msgspec.structs.replace(upload(), fid=Fid(8))
+    table.end(Fid(8))
+    assert len(table) == 0
+
+
+def test_the_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UPLOADS_KEPT_MAX", 3)
+    table: Uploads[str] = Uploads()
+    for number in range(5):
+        table.add(upload(f"/f{number}", number + 10))
+    assert len(table) == 3
+    assert table.resume("/f1", 1000, "127.0.0.9", NONE, NS_PER_S) is None
+    assert table.resume("/f4", 1000, "127.0.0.9", NONE, NS_PER_S) is not None
