@@ -114,6 +114,8 @@ CONTROL_CALL_SECONDS_MAX: Final = 10.0
 """Deadline of one control call between daemons."""
 KEYTAB_BYTES_MAX: Final = 64 * KIB
 """A keytab file."""
+KEYTAB_KEYS_MAX: Final = 64
+"""Keys in a keytab; bounds the tries of a verification."""
 DELETIONS_BATCH_MAX: Final = 1000
 """Deletions handed to an FST in one beat reply."""
 ADMIN_RECORDS_MAX: Final = 100_000

@@ -1,0 +1,52 @@
+"""The nonce window: a capability belongs to the client that shows it first.
+
+The same client may show it again until it expires (XrdCl reopens the same URL after a broken
+stream); anybody else is refused. Bounded: a full window refuses new tickets rather than forget
+old ones, since what is forgotten can be replayed.
+"""
+
+from thesan.core.model.errors import CapabilityError
+from thesan.core.model.limits import NONCE_COUNT_MAX
+
+ClientKey = tuple[str, int, str]
+"""(login user, pid, host) of a session: what an XRootD client keeps over a reconnect."""
+
+
+class NonceWindow:
+    """Nonces in use, each with the client that it is bound to."""
+
+    def __init__(self, count_max: int = NONCE_COUNT_MAX) -> None:
+        self._count_max = count_max
+        self._owners: dict[bytes, ClientKey] = {}
+        self._by_expiry: dict[int, list[bytes]] = {}
+        self._expired_to = 0
+
+    def __len__(self) -> int:
+        return len(self._owners)
+
+    def admit(self, nonce: bytes, client: ClientKey, expires_s: int, now_s: int) -> None:
+        """Bind `nonce` to `client`, or accept that it is. Raises CapabilityError.
+
+        The caller has checked that the ticket is authentic and not expired.
+        """
+        owner = self._owners.get(nonce)
+        if owner is not None:
+            if owner != client:
+                raise CapabilityError("capability was used by another client")
+            return
+        if now_s > self._expired_to:
+            self._expire(now_s)
+        elif expires_s < self._expired_to:
+            # The clock was set back: this nonce may be one that was already forgotten.
+            raise CapabilityError("capability expired before the clock was set back")
+        if len(self._owners) >= self._count_max:
+            raise CapabilityError("too many capabilities in use, try again later")
+        self._owners[nonce] = client
+        self._by_expiry.setdefault(expires_s, []).append(nonce)
+
+    def _expire(self, now_s: int) -> None:
+        """Forget what expired before `now_s`; at most one bucket per second of a ticket's life."""
+        self._expired_to = now_s
+        for second in [second for second in self._by_expiry if second < now_s]:
+            for nonce in self._by_expiry.pop(second):
+                self._owners.pop(nonce, None)
