@@ -53,6 +53,19 @@ class Disk(Protocol):
         """Write all of `data`. The caller does not change `data` until this returns."""
         ...
 
+    async def write_summed(
+        self,
+        handle: Handle,
+        offset: int,
+        data: bytes | bytearray | memoryview,
+        sums: tuple[int, int],
+    ) -> tuple[int, int]:
+        """As `write`, and continue `sums` = (adler32, crc32c) of all that precedes over `data`.
+
+        One trip through memory: the checksums are taken where the bytes are written.
+        """
+        ...
+
     async def truncate(self, handle: Handle, size: int) -> None: ...
 
     async def sync(self, handle: Handle) -> None:
@@ -75,8 +88,12 @@ class Disk(Protocol):
         """A whole small file, None when absent; EFBIG above `bytes_max`."""
         ...
 
-    async def write_file(self, path: str, data: bytes) -> None:
-        """Atomically and durably replace a small file (write aside, fsync, rename, fsync dir)."""
+    async def write_file(self, path: str, data: bytes, *, durable: bool = True) -> None:
+        """Atomically replace a small file: write aside, fsync, rename, fsync the directory.
+
+        Without `durable` nothing is fsynced: a crash of the process loses nothing, a crash of the
+        machine may lose the content, but the name is there if any later file of this disk is.
+        """
         ...
 
     async def rename(self, old: str, new: str) -> None:
