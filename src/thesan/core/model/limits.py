@@ -154,3 +154,56 @@ UPLOADS_KEPT_MAX: Final = 100_000
 """Uploads under way that an MGM remembers for reconnecting writers: about 40 MB."""
 UPLOAD_SECONDS_MAX: Final = 86400.0
 """After a day nobody goes on with a broken upload."""
+
+# -- transport ---------------------------------------------------------------------------------
+REQUESTS_PER_TURN_MAX: Final = 1024
+"""Requests of one connection handled before others get the loop: about 5 ms of stats."""
+CONNECTION_SPARE_COUNT: Final = 256
+"""Connections above CONNECTION_COUNT_MAX that are still accepted, to be told kXR_Overloaded."""
+SESSION_IDLE_SECONDS_MAX: Final = 5400.0
+"""A session without a request for so long is closed (`xrd.timeout idle` of xrootd: 90 min)."""
+OUTPUT_STALL_SECONDS_MAX: Final = 120.0
+"""A peer that takes no byte of its answers for so long is dropped: half-open, or stopped."""
+SWEEP_SECONDS: Final = 5.0
+"""Interval in which a listener looks for idle and stalled connections: 16000 take about 5 ms."""
+LISTENER_CLOSE_SECONDS_MAX: Final = 2.0
+"""Time that connections get to flush when a listener closes; then they are dropped."""
+LISTEN_BACKLOG: Final = 1024
+"""Connections that the kernel holds while the loop is busy: a refused one costs XrdCl 120 s."""
+
+# -- client ------------------------------------------------------------------------------------
+ENDPOINTS_MAX: Final = 16
+"""MGMs in one URL."""
+REDIRECTS_MAX: Final = 16
+"""RedirectLimit of XrdCl; per request, not reset by a wait."""
+CLIENT_REQUESTS_MAX: Final = 1024
+"""Requests of one client connection that may wait for an answer; a further one waits its turn."""
+CLIENT_OUTPUT_BYTES_HIGH: Final = 16 * MIB
+"""Unsent requests of one client connection above which a further one waits."""
+CLIENT_DIAL_SECONDS_MAX: Final = 5.0
+"""Connect, handshake and login of one address; then the next one is tried."""
+CLIENT_PATIENCE_SECONDS: Final = 1800.0
+"""Time in which one operation may be retried: RequestTimeout of XrdCl."""
+CLIENT_CALL_SECONDS_MAX: Final = 60.0
+"""Silence on one request after which it is sent again: StreamTimeout of XrdCl."""
+CLIENT_PROBE_SECONDS: Final = 2.0
+"""Silence of a connection with requests in flight after which a ping is sent."""
+CLIENT_SILENCE_SECONDS_MAX: Final = 30.0
+"""Silence after which a peer that owes answers, a ping's too, is taken for dead; a disk that
+stalls for 10 s while it flushes is common, for 30 s it is not."""
+CLIENT_BACKOFF_SECONDS: Final = 0.1
+"""Pause after every MGM was tried in vain, doubled up to CLIENT_BACKOFF_SECONDS_MAX."""
+CLIENT_BACKOFF_SECONDS_MAX: Final = 2.0
+"""Longest pause between rounds over the MGMs: a new master is found within it."""
+CLIENT_WAIT_SECONDS_MAX: Final = 600.0
+"""Longest kXR_wait that is obeyed as it stands; a longer one is a mistake and is cut."""
+CLIENT_IDLE_SECONDS: Final = 60.0
+"""An unused client connection is closed after this time."""
+CLIENT_TRIED_MAX: Final = 16
+"""Hosts in `tried=`: more do not fit the CGI of real managers."""
+COPY_FILES_PARALLEL: Final = 4
+"""Files that a tree copy keeps in flight: hides the round trips of small files."""
+COPY_TRIES_MAX: Final = 4
+"""Whole uploads of one file before its error is reported; each is atomic at commit."""
+COPY_TREE_ENTRIES_MAX: Final = 10_000_000
+"""Entries that one tree copy walks: ends a walk that never would."""
