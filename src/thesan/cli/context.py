@@ -1,0 +1,62 @@
+"""What a command gets from the global options, and how it reaches the instance."""
+
+import asyncio
+import enum
+import getpass
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from thesan.core.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from thesan.roles.client.filesystem import Filesystem
+
+_T = TypeVar("_T")
+
+
+class Output(enum.Enum):
+    """The three renderings of the same records."""
+
+    TABLE = "table"
+    MONITOR = "monitor"
+    JSON = "json"
+
+
+@dataclass
+class Context:
+    """Global options of one invocation."""
+
+    output: Output = Output.TABLE
+    header: bool = True
+    mgm_url: str = ""
+    act_as: tuple[int, int] | None = None
+    """`-r UID GID`."""
+
+    def url(self) -> str:
+        """Where the MGMs are. Raises ConfigError with what to do when nobody said it."""
+        if not self.mgm_url:
+            raise ConfigError(
+                "no MGM given: set THESAN_MGM_URL=root://HOST:PORT or say --mgm URL "
+                "(`thesan demo up` prints one)"
+            )
+        return self.mgm_url
+
+    def with_filesystem(self, work: "Callable[[Filesystem], Awaitable[_T]]") -> _T:
+        """Connect, run `work`, disconnect."""
+        from thesan.cli.connect import connect
+
+        async def run() -> _T:
+            async with connect(self.url(), user_name()) as filesystem:
+                return await work(filesystem)
+
+        return asyncio.run(run())
+
+
+def user_name() -> str:
+    """Login name of the caller, for unix authentication."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())

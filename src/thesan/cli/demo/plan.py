@@ -1,0 +1,153 @@
+"""Where a demo instance lives: directories, addresses, the daemons' command lines.
+
+Each FST has its own 127.0.0.x address, because XRootD clients exclude a failed server by host
+name without port: two FSTs on one address could not be told apart.
+"""
+
+import errno
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from thesan.cli.supervisor import DaemonSpec, DaemonState
+from thesan.core.model.errors import OperationError
+
+PLAN_FILE: Final = "demo.json"
+SPECS_FILE: Final = "daemons.json"
+STATE_FILE: Final = "state.json"
+MGM_COUNT_MAX: Final = 7
+"""More MGMs on one machine show nothing new."""
+FST_COUNT_MAX: Final = 64
+"""Addresses 127.0.0.11 to 127.0.0.74."""
+FS_PER_FST: Final = 2
+"""Two filesystems show that one FST process serves several."""
+
+
+class Plan(msgspec.Struct):
+    """One demo instance, as written in its directory."""
+
+    directory: str
+    mgms: list[str]
+    """`host:port` of each MGM."""
+    fsts: list[str]
+    """`host:port` of each FST."""
+
+    @property
+    def url(self) -> str:
+        """What clients connect to."""
+        return "root://" + ",".join(self.mgms) + "/"
+
+    @property
+    def root(self) -> Path:
+        """The demo's directory."""
+        return Path(self.directory)
+
+    def specs(self) -> list[DaemonSpec]:
+        """The daemons for the supervisor."""
+        specs = []
+        for number, address in enumerate(self.mgms, 1):
+            host, port = split_address(address)
+            name = f"mgm{number}"
+            argv = [
+                *("daemon", "run", "mgm", "--address", address),
+                *("--data", str(self.root / name), "--journal", f"sqlite:{self.root}/journal.db"),
+                *("--keytab", str(self.root / "keytab"), "--instance", "demo"),
+                *("--members", ",".join(self.mgms), "--trust-user", str(os.getuid())),
+            ]
+            specs.append(DaemonSpec(name, "mgm", host, port, argv, str(self.root / f"{name}.log")))
+        for number, address in enumerate(self.fsts, 1):
+            host, port = split_address(address)
+            name = f"fst{number}"
+            argv = [
+                *("daemon", "run", "fst", "--address", address, "--mgm", self.url),
+                *("--keytab", str(self.root / "keytab"), "--geotag", f"demo::rack{number % 2 + 1}"),
+            ]
+            for fs in range(1, FS_PER_FST + 1):
+                argv += ["--fs", f"{self.root / name}/fs{fs}:default"]
+            specs.append(DaemonSpec(name, "fst", host, port, argv, str(self.root / f"{name}.log")))
+        return specs
+
+    def save(self) -> None:
+        """Write the plan and the supervisor's list."""
+        (self.root / PLAN_FILE).write_bytes(msgspec.json.encode(self))
+        (self.root / SPECS_FILE).write_bytes(msgspec.json.encode(self.specs()))
+
+
+def default_directory() -> Path:
+    """`$THESAN_DEMO_DIR`, or a place below the user's state directory."""
+    chosen = os.environ.get("THESAN_DEMO_DIR")
+    if chosen:
+        return Path(chosen)
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "thesan" / "demo"
+
+
+def make_plan(directory: Path, mgm_count: int, fst_count: int) -> Plan:
+    """Choose free addresses. Raises OperationError EINVAL for a count out of range."""
+    if not 1 <= mgm_count <= MGM_COUNT_MAX:
+        raise OperationError(errno.EINVAL, f"--mgm is 1 to {MGM_COUNT_MAX}")
+    if not 1 <= fst_count <= FST_COUNT_MAX:
+        raise OperationError(errno.EINVAL, f"--fst is 1 to {FST_COUNT_MAX}")
+    mgms = [free_address("127.0.0.1") for _ in range(mgm_count)]
+    fsts = [free_address(f"127.0.0.{10 + number}") for number in range(1, fst_count + 1)]
+    return Plan(directory=str(directory), mgms=mgms, fsts=fsts)
+
+
+def load_plan(directory: Path) -> Plan:
+    """The plan of a demo that was started. Raises OperationError ENOENT when there is none."""
+    try:
+        return msgspec.json.decode((directory / PLAN_FILE).read_bytes(), type=Plan)
+    except FileNotFoundError as error:
+        raise OperationError(
+            errno.ENOENT, f"no demo in {directory} (`thesan demo up` starts one)"
+        ) from error
+    except msgspec.DecodeError as error:
+        raise OperationError(errno.EINVAL, f"{directory}/{PLAN_FILE} is damaged") from error
+
+
+def load_state(directory: Path) -> tuple[int, list[DaemonState]]:
+    """(supervisor pid, daemons), (0, []) when nothing runs."""
+    try:
+        state = json.loads((directory / STATE_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return 0, []
+    pid = int(state.get("supervisor_pid", 0))
+    daemons = msgspec.convert(state.get("daemons", []), type=list[DaemonState])
+    return (pid, daemons) if is_alive(pid) else (0, daemons)
+
+
+def is_alive(pid: int) -> bool:
+    """True while a process with this pid exists."""
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`host:port` to its parts."""
+    host, _, port = address.rpartition(":")
+    return host, int(port)
+
+
+_given: set[str] = set()
+
+
+def free_address(host: str) -> str:
+    """A `host:port` that nobody listens on now, and that was not given before."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+            address = f"{host}:{probe.getsockname()[1]}"
+        if address not in _given:
+            _given.add(address)
+            return address

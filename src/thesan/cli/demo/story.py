@@ -1,0 +1,224 @@
+"""`thesan demo run`: the scripted story that `make demo` tells.
+
+Every step is what a person would type; every copy is compared byte by byte; the MGM is killed with
+SIGKILL in the middle of a copy. Any difference ends the story with status 1.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from thesan.cli.demo import lifecycle
+from thesan.cli.demo.plan import Plan, load_state
+from thesan.core.model.errors import ThesanError
+from thesan.core.model.units import human_count
+
+COPY_SECONDS_MAX = 300.0
+"""Deadline of one copy of the tree; then the story fails."""
+RECOVERY_SECONDS_MAX = 30.0
+"""Deadline for a killed MGM to answer again."""
+SKIPPED = {"__pycache__", "site-packages", "dist-packages", "test", "tests", "idlelib"}
+"""Parts of the standard library that only make the story longer."""
+
+
+class Disagreement(Exception):
+    """What came back is not what was stored, or a command failed."""
+
+
+@dataclass
+class Story:
+    """The timeline and its figures."""
+
+    began: float = field(default_factory=time.monotonic)
+    first_byte_s: float = 0.0
+    bytes_compared: int = 0
+    files_compared: int = 0
+    outage_s: float = 0.0
+
+    def tell(self, text: str) -> None:
+        """One line of the timeline."""
+        print(f"{time.monotonic() - self.began:7.2f} s  {text}", flush=True)
+
+
+def run(directory: Path | None) -> int:
+    """Tell the story in `directory` (a temporary one by default). 0 when all was equal."""
+    story = Story()
+    with _workplace(directory) as (demo, scratch):
+        try:
+            _tell(story, demo, scratch)
+        except (Disagreement, ThesanError, subprocess.TimeoutExpired) as error:
+            story.tell(f"FAILED: {error}")
+            _show_logs(demo)
+            return 1
+        finally:
+            lifecycle.stop(demo)
+            with contextlib.suppress(ThesanError):
+                lifecycle.purge(demo)
+    story.tell("stopped, data removed")
+    print(
+        f"\nStored and read back {story.files_compared} files "
+        f"({human_count(story.bytes_compared)}), every byte equal; first byte stored "
+        f"{story.first_byte_s:.2f} s after the processes' start; the MGM was killed once and "
+        f"answered again after {story.outage_s:.2f} s with no copy lost."
+    )
+    return 0
+
+
+def _tell(story: Story, demo: Path, scratch: Path) -> None:
+    tree = _pick_tree(scratch)
+    story.tell("starting 1 MGM and 3 FSTs with 2 filesystems each")
+    plan = lifecycle.start(demo, 1, 3)
+    started = time.monotonic()
+    asyncio.run(lifecycle.wait_ready(plan))
+    story.tell("all filesystems booted and online")
+    probe = scratch / "hello"
+    probe.write_text("the first bytes\n", encoding="utf-8")
+    _thesan(plan, "cp", str(probe), "/hello")
+    story.first_byte_s = time.monotonic() - started
+    story.tell(f"first byte stored {story.first_byte_s:.2f} s after the start")
+
+    _thesan(plan, "cp", "-r", str(tree), "/thesan-in")
+    story.tell("copied the Python standard library in with thesan cp")
+    _thesan(plan, "cp", "-r", "/thesan-in", str(scratch / "thesan-out"), remote_source=True)
+    _compare(story, tree, scratch / "thesan-out", "thesan cp in and out")
+    if shutil.which("xrdcp"):
+        _by_xrdcp(story, plan, tree, scratch)
+    else:
+        story.tell("xrdcp is not installed: its part is left out")
+    for words in (("fs", "ls"), ("ns",)):
+        print(f"\n$ thesan {' '.join(words)}")
+        print(_thesan(plan, *words), flush=True)
+    _kill_in_the_middle(story, plan, tree, scratch)
+
+
+def _by_xrdcp(story: Story, plan: Plan, tree: Path, scratch: Path) -> None:
+    environment = {**os.environ, "XRD_LOGLEVEL": "Error"}
+    _command(["xrdcp", "-s", "-r", str(tree), f"{plan.url}/xrdcp-in/"], environment)
+    story.tell("copied the same tree in with xrdcp -r")
+    out = scratch / "xrdcp-out"
+    out.mkdir()
+    _command(["xrdcp", "-s", "-r", f"{plan.url}/xrdcp-in/{tree.name}", str(out)], environment)
+    _compare(story, tree, out / tree.name, "xrdcp in and out")
+    _thesan(plan, "cp", "-r", f"/xrdcp-in/{tree.name}", str(scratch / "cross"), remote_source=True)
+    _compare(story, tree, scratch / "cross", "in by xrdcp, out by thesan cp")
+
+
+def _kill_in_the_middle(story: Story, plan: Plan, tree: Path, scratch: Path) -> None:
+    wanted = sum(1 for path in tree.rglob("*") if path.is_file())
+    before = _file_count(plan)
+    copy = subprocess.Popen(_argv("cp", "-r", str(tree), "/killed-in"), env=_environment(plan))
+    try:
+        while _file_count(plan) < before + wanted // 4 and copy.poll() is None:
+            time.sleep(lifecycle.POLL_SECONDS)
+        if copy.poll() is not None:
+            raise Disagreement(f"the copy ended ({copy.returncode}) before the MGM was killed")
+        pid = next(d.pid for d in load_state(plan.root)[1] if d.role == "mgm")
+        os.kill(pid, signal.SIGKILL)
+        killed = time.monotonic()
+        story.tell(f"kill -9 {pid}: the MGM died in the middle of a copy")
+        while True:
+            daemon = next(d for d in load_state(plan.root)[1] if d.role == "mgm")
+            if daemon.pid not in (0, pid):
+                with contextlib.suppress(ThesanError):
+                    asyncio.run(lifecycle.admin(plan, "ns", "stat"))
+                    break
+            if time.monotonic() - killed > RECOVERY_SECONDS_MAX:
+                raise Disagreement("the MGM did not come back")
+            time.sleep(lifecycle.POLL_SECONDS)
+        story.outage_s = time.monotonic() - killed
+        story.tell(f"the MGM was started again and answers after {story.outage_s:.2f} s")
+        status = copy.wait(COPY_SECONDS_MAX)
+    finally:
+        if copy.poll() is None:
+            copy.kill()
+            copy.wait()
+    if status != 0:
+        raise Disagreement(f"the copy ended with status {status}")
+    story.tell("the copy went on and finished")
+    _thesan(plan, "cp", "-r", "/killed-in", str(scratch / "killed-out"), remote_source=True)
+    _compare(story, tree, scratch / "killed-out", "copied through the MGM's death")
+
+
+def _file_count(plan: Plan) -> int:
+    records = asyncio.run(lifecycle.admin(plan, "ns", "stat"))
+    merged = {key: value for record in records for key, value in record.items()}
+    return int(merged["ns.total.files"])
+
+
+@contextlib.contextmanager
+def _workplace(directory: Path | None) -> Iterator[tuple[Path, Path]]:
+    with tempfile.TemporaryDirectory(prefix="thesan-demo-") as temporary:
+        scratch = Path(temporary) / "scratch"
+        scratch.mkdir()
+        yield directory or Path(temporary) / "instance", scratch
+
+
+def _pick_tree(scratch: Path) -> Path:
+    """A copy of the standard library's sources: a real tree, the same on every machine."""
+    source = Path(sysconfig.get_path("stdlib"))
+    target = scratch / "stdlib"
+
+    def ignore(_: str, names: list[str]) -> list[str]:
+        return [name for name in names if name in SKIPPED or name.startswith("config-")]
+
+    shutil.copytree(source, target, ignore=ignore, ignore_dangling_symlinks=True)
+    return target
+
+
+def _compare(story: Story, left: Path, right: Path, what: str) -> None:
+    files = {path.relative_to(left) for path in left.rglob("*") if path.is_file()}
+    others = {path.relative_to(right) for path in right.rglob("*") if path.is_file()}
+    if files != others:
+        odd = sorted(str(path) for path in files ^ others)
+        raise Disagreement(f"{what}: {len(odd)} files on one side only, such as {odd[0]}")
+    size = 0
+    for path in sorted(files):
+        data = (left / path).read_bytes()
+        if data != (right / path).read_bytes():
+            raise Disagreement(f"{what}: {path} differs")
+        size += len(data)
+    story.files_compared += len(files)
+    story.bytes_compared += size
+    story.tell(f"{what}: {len(files)} files, {human_count(size)}, every byte equal")
+
+
+def _argv(*words: str) -> list[str]:
+    return [sys.executable, "-m", "thesan", *words]
+
+
+def _environment(plan: Plan) -> dict[str, str]:
+    return {**os.environ, "THESAN_MGM_URL": plan.url}
+
+
+def _thesan(plan: Plan, *words: str, remote_source: bool = False) -> str:
+    if remote_source:
+        # `cp` takes a path that exists locally for local: say which one we mean.
+        words = (words[0], words[1], plan.url + words[2], *words[3:])
+    return _command(_argv(*words), _environment(plan))
+
+
+def _command(argv: list[str], environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        argv, env=environment, capture_output=True, text=True, timeout=COPY_SECONDS_MAX, check=False
+    )
+    if done.returncode != 0:
+        words = " ".join(argv[2:] if argv[0] == sys.executable else argv)
+        raise Disagreement(f"{words}: status {done.returncode}: {done.stderr.strip()[-800:]}")
+    return done.stdout.rstrip("\n")
+
+
+def _show_logs(demo: Path) -> None:
+    for log in sorted(demo.glob("*.log")):
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:]
+        if lines:
+            print(f"--- {log.name}", *lines, sep="\n", flush=True)

@@ -1,0 +1,180 @@
+"""The `thesan` command: global options, then a noun or verb, found in one table.
+
+Modules are imported only when their command is called: `thesan version` must not pay for the rest.
+Exit status: 0, an errno as EOS gives it, or 2 for wrong usage.
+"""
+
+import argparse
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from thesan.cli.context import Context, Output
+from thesan.core.model.errors import ThesanError
+
+Command = Callable[[Context, list[str]], int]
+
+COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
+    # name: (group, module:function below thesan.cli, one line of help)
+    "cp": ("files", "copy_command:run", "copy files and trees in, out and within"),
+    "ls": ("files", "files:ls", "list a directory"),
+    "stat": ("files", "files:stat", "show a file's or directory's metadata"),
+    "mkdir": ("files", "files:mkdir", "make directories"),
+    "rm": ("files", "files:rm", "remove files (-r: trees)"),
+    "rmdir": ("files", "files:rmdir", "remove empty directories"),
+    "mv": ("files", "files:mv", "rename"),
+    "ln": ("files", "files:ln", "make a hard or symbolic link"),
+    "chmod": ("files", "files:chmod", "change permission bits"),
+    "chown": ("files", "files:chown", "change owner and group"),
+    "touch": ("files", "files:touch", "make an empty file or set its times"),
+    "cat": ("files", "files:cat", "print files"),
+    "find": ("files", "tree:find", "walk a tree"),
+    "du": ("files", "tree:du", "sizes of trees"),
+    "attr": ("files", "attributes:attr", "extended attributes: ls get set rm"),
+    "acl": ("files", "attributes:acl", "access control lists"),
+    "file": ("files", "file_info:file", "file info, file check"),
+    "fileinfo": ("files", "file_info:info", "alias of file info"),
+    "ns": ("instance", "admin:ns", "namespace and mastership"),
+    "fs": ("instance", "admin:fs", "filesystems: ls add config rm status boot"),
+    "node": ("instance", "admin:node", "disk servers: ls set config rm"),
+    "group": ("instance", "admin:group", "scheduling groups: ls set"),
+    "space": ("instance", "admin:space", "spaces: ls define config set place"),
+    "vid": ("instance", "admin:vid", "identity mapping: ls set rm enable disable"),
+    "quota": ("instance", "admin:quota", "quota nodes: ls set rm"),
+    "who": ("instance", "admin:who", "who is connected"),
+    "whoami": ("instance", "admin:whoami", "whom the MGM takes you for"),
+    "version": ("instance", "admin:version", "client and server versions"),
+    "daemon": ("daemons", "serve:daemon", "run an MGM or an FST in the foreground"),
+    "keytab": ("daemons", "keytab:run", "create and show keytabs"),
+    "supervise": ("daemons", "supervisor:run", "keep daemons running (used by demo)"),
+    "demo": ("try it", "demo.command:run", "a whole instance on this machine"),
+    "simulate": ("try it", "simulate:run", "the instance in a simulated world"),
+}
+
+
+def usage() -> str:
+    """The help page, grouped."""
+    lines = ["usage: thesan [-j | -m] [-N] [--mgm URL] [-r UID GID] COMMAND ...", ""]
+    group = ""
+    for name, (of, _, text) in COMMANDS.items():
+        if of != group:
+            lines.append(f"{of}:")
+            group = of
+        lines.append(f"  {name:<10} {text}")
+    lines += [
+        "",
+        "options before or after the command:",
+        "  -j, --json        one JSON document",
+        "  -m, --monitor     key=value pairs, one object a line (EOS' keys)",
+        "  -N, --no-header   tables without their header",
+        "  --mgm URL         root://HOST[:PORT][,HOST...] (or $THESAN_MGM_URL)",
+        "  -r UID GID        act as another identity (sudoers only)",
+        "",
+        "`thesan COMMAND --help` tells more. Exit status: 0, the failure's errno, 2 for usage.",
+    ]
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return the exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    context = Context(mgm_url=os.environ.get("THESAN_MGM_URL", ""))
+    try:
+        rest = _take_globals(context, arguments)
+    except ValueError as error:
+        print(f"thesan: {error}", file=sys.stderr)
+        return 2
+    if not rest or rest[0] in ("help", "-h", "--help"):
+        print(usage())
+        return 0 if rest else 2
+    name, *parameters = rest
+    if name == "--version":
+        name = "version"
+    if name not in COMMANDS:
+        print(f"thesan: no command {name!r} (thesan help lists them)", file=sys.stderr)
+        return 2
+    return run_command(_load(name), context, parameters)
+
+
+def run_command(command: Command, context: Context, parameters: list[str]) -> int:
+    """Call a command; turn errors into EOS' form on stderr and an exit status."""
+    try:
+        status = command(context, parameters)
+        sys.stdout.flush()
+        return status
+    except ThesanError as error:
+        sys.stdout.flush()
+        text = str(error)
+        print(f"error: {text}", file=sys.stderr)
+        print(f"(errc={error.errno}) ({os.strerror(error.errno)})", file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:
+        # The reader (head, less) went away: no news to tell, and nothing to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return errno.EPIPE
+    except KeyboardInterrupt:
+        print("\nthesan: interrupted", file=sys.stderr)
+        return 130
+
+
+def _load(name: str) -> Command:
+    module_name, _, function = COMMANDS[name][1].partition(":")
+    module = importlib.import_module(f"thesan.cli.{module_name}")
+    command: Command = getattr(module, function)
+    return command
+
+
+def _take_globals(context: Context, arguments: list[str]) -> list[str]:
+    """Take the global options from in front of the command; -j -m -N also from behind it.
+
+    Raises ValueError for a global option that lacks its value.
+    """
+    rest: list[str] = []
+    position = 0
+    while position < len(arguments):
+        word = arguments[position]
+        position += 1
+        if word == "--":
+            rest += arguments[position - 1 :]
+            break
+        if word in ("-j", "--json"):
+            context.output = Output.JSON
+        elif word in ("-m", "--monitor") and (not rest or rest[0] in _MONITORED):
+            context.output = Output.MONITOR
+        elif word in ("-N", "--no-header"):
+            context.header = False
+        elif rest:
+            rest.append(word)
+        elif word == "--mgm":
+            if position >= len(arguments):
+                raise ValueError("--mgm needs a URL")
+            context.mgm_url = arguments[position]
+            position += 1
+        elif word == "-r":
+            if not all(value.isdigit() for value in arguments[position : position + 2] or ["-"]):
+                raise ValueError("-r needs a numeric UID and GID")
+            if position + 1 >= len(arguments):
+                raise ValueError("-r needs a UID and a GID")
+            context.act_as = (int(arguments[position]), int(arguments[position + 1]))
+            position += 2
+        else:
+            rest.append(word)
+    return rest
+
+
+_MONITORED: Final = frozenset(
+    name for name, (group, _, _) in COMMANDS.items() if group == "instance"
+) | {"file", "fileinfo", "find", "du", "stat"}
+"""Commands that have a -m form; elsewhere -m may be an option of the command itself (mkdir)."""
+
+
+def parser(name: str, description: str) -> argparse.ArgumentParser:
+    """An argument parser whose usage errors exit with 2, as everywhere."""
+    return argparse.ArgumentParser(prog=f"thesan {name}", description=description)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
