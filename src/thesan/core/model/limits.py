@@ -130,8 +130,22 @@ BATCH_OPS_MAX: Final = 4096
 """Bounds the apply of one batch to about 40 ms."""
 PENDING_OPS_MAX: Final = 65536
 """Ops waiting for commit; above, mutations are answered with kXR_wait."""
+PENDING_BYTES_MAX: Final = 64 * MIB
+"""Bytes of the ops that wait for commit: 256 full batches, some seconds of a slow engine."""
+ENTRY_COMPRESS_BYTES_MIN: Final = 1 * KIB
+"""Shorter payloads stay raw: 5 us of deflate would save less than 300 bytes."""
 JOURNAL_KEEP_ENTRIES: Final = 4096
 """Entries kept behind the durable applied position so that a peer can follow."""
+JOURNAL_TRIM_ENTRIES: Final = 512
+"""A trim drops at least this many, so that most checkpoints cost the engine nothing."""
+JOURNAL_PAGE_BYTES: Final = 1 * MIB
+"""Entries read from the engine at once at replay: four full batches."""
+JOURNAL_BEAT_SECONDS: Final = 0.2
+"""An idle writer beats this often; any append is a beat too."""
+JOURNAL_RETRY_SECONDS: Final = 0.02
+"""Pause after the engine did not answer, doubled up to JOURNAL_RETRY_SECONDS_MAX."""
+JOURNAL_RETRY_SECONDS_MAX: Final = 1.0
+"""Longest pause: a returning engine is found within it."""
 APPEND_SECONDS_MAX: Final = 5.0
 """Deadline of one append; then its outcome is unknown and is read back."""
 RESULTS_KEPT_MAX: Final = 65536
