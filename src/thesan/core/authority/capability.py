@@ -95,8 +95,6 @@ class Capability(
     """Bytes that the client said it will write, 0 when unknown."""
     grant: bytes = b""
     """Sealed Grant: whoever holds it commits at close. Empty in fan-out tokens and for reads."""
-    generation: int = 0
-    """Key generation; `Signer.sign` sets it."""
     version: int = CAPABILITY_VERSION
 
 
@@ -183,8 +181,6 @@ class Signer:
         Raises CapabilityError (E2BIG) when the text would be longer than CAPABILITY_BYTES_MAX.
         """
         generation = capability.issued_s // CAPABILITY_KEY_SECONDS
-        if capability.generation != generation:
-            capability = msgspec.structs.replace(capability, generation=generation)
         key = self._keys.get((capability.node, generation))
         if key is None:
             key = self._add_key(capability.node, generation)
@@ -272,7 +268,8 @@ class Verifier:
             raise CapabilityError(f"capability is signed but unreadable: {error}") from error
         if capability.version != CAPABILITY_VERSION:
             raise CapabilityError(f"capability has unknown version {capability.version}")
-        if capability.generation != generation or len(capability.nonce) != NONCE_BYTES:
+        contradicts = key_generation(capability.issued_s) != generation
+        if contradicts or len(capability.nonce) != NONCE_BYTES:
             raise CapabilityError("capability is signed but contradicts itself")
         return capability
 

@@ -123,6 +123,13 @@ ADMIN_RECORDS_MAX: Final = 100_000
 FSID_COUNT_MAX: Final = 65534
 """Filesystems of an instance, as in EOS."""
 
+GROUP_COUNT_MAX: Final = 4096
+"""Groups of one space (`groupmod`); a new filesystem looks at all of them."""
+GEOTAG_TOKEN_BYTES_MAX: Final = 8
+"""One token of a geotag, as EOS documents."""
+GEOTAG_BYTES_MAX: Final = 64
+"""A whole geotag: six tokens."""
+
 # -- journal -----------------------------------------------------------------------------------
 BATCH_BYTES_MAX: Final = 256 * KIB
 """Knee of the append curve on etcd (reference figures: 256 KiB gives 43 MiB/s)."""
