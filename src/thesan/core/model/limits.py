@@ -91,6 +91,23 @@ COMMIT_RETRY_SECONDS_MAX: Final = 5.0
 WAITRESP_SECONDS: Final = 10.0
 """A close that takes longer is announced with kXR_waitresp so that no stream times out."""
 
+DISK_WORKERS_MAX: Final = 16
+"""Threads of one disk. Per disk, so that a hung one starves only itself."""
+DISK_INLINE_WRITE_BYTES_MAX: Final = 64 * KIB
+"""Writes up to this are done in the event loop: a page-cache copy of 10 us, a thread hop of 50."""
+DISK_INLINE_SECONDS_MAX: Final = 0.02
+"""A call in the event loop that took longer sends this disk's small writes to threads for a while."""
+DISK_INLINE_PAUSE_SECONDS: Final = 10.0
+"""How long a disk that was slow in the event loop is kept off it."""
+CHECKSUM_SLICE_BYTES: Final = 256 * KIB
+"""Slice that a file is checksummed in: stays in the processor's cache."""
+BULK_SLICE_BYTES: Final = 2 * MIB
+"""One partial answer of a pgread, as native (512 pages = IOV_MAX with their checksums)."""
+BULK_POLL_SECONDS: Final = 0.05
+"""How long a worker waits for a peer that does not drain before it gives its thread back."""
+BULK_STALL_SECONDS_MAX: Final = 60.0
+"""A peer that takes no byte of a bulk answer for this long is gone: its connection is aborted."""
+
 # -- capabilities ------------------------------------------------------------------------------
 CAPABILITY_SECONDS_MAX: Final = 300
 """Time in which a capability may be used to open."""
