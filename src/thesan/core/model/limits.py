@@ -245,3 +245,15 @@ COPY_TRIES_MAX: Final = 4
 """Whole uploads of one file before its error is reported; each is atomic at commit."""
 COPY_TREE_ENTRIES_MAX: Final = 10_000_000
 """Entries that one tree copy walks: ends a walk that never would."""
+LOCAL_FILE_THREADS: Final = 8
+"""Worker threads for the caller's own files: two for each file copied in parallel."""
+
+# -- store -------------------------------------------------------------------------------------
+STORE_CACHE_BYTES: Final = 256 * MIB
+"""Block cache of the namespace store: holds the index and filters of about 10^8 files."""
+STORE_WRITE_BUFFER_BYTES: Final = 64 * MIB
+"""One memtable; what a crash may lose and the journal must replay: about 300 000 changes."""
+STORE_OPEN_FILES_MAX: Final = 1024
+"""Descriptors that the store may hold; 64 MiB tables: 64 GiB without reopening."""
+STORE_LOG_FILES_MAX: Final = 4
+"""RocksDB's own text logs kept."""
