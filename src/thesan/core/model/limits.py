@@ -62,6 +62,20 @@ BIND_STREAMS_MAX: Final = 16
 """kXR_bind substreams of one session; xrdcp -S asks for at most 15."""
 DIRLIST_CHUNK_ENTRIES: Final = 500
 """Entries in one kXR_oksofar of a listing: about 3 ms of the loop."""
+HANDSHAKE_BODY_BYTES_MAX: Final = 64 * KIB
+"""Body of a request before login is complete: a stranger makes us hold no more."""
+SKIP_BYTES_MAX: Final = 256 * MIB
+"""Body that is too long is skipped after its error answer; a longer one closes the connection."""
+WINDOW_BYTES_MIN: Final = 64 * KIB
+"""Body with that much still to come gets its own buffer, received into without another copy."""
+HELD_BYTES_MAX: Final = 1 * MIB
+"""Input kept while a login waits for its verdict; nobody sends that much before the answer."""
+LISTING_ENTRIES_MAX: Final = 2_000_000
+"""Entries of one directory listing that the client library reads."""
+ANSWER_BYTES_MAX: Final = 1 * MIB
+"""Answer that the client takes to a request whose result is short text."""
+LISTING_BYTES_MAX: Final = 512 * MIB
+"""Answer that the client takes to a listing or an admin query: 2 million entries with stat."""
 SCRATCH_BYTES: Final = 256 * KIB
 """Receive buffer, one for all connections of a loop."""
 ERROR_TEXT_BYTES_MAX: Final = 2048
