@@ -1,0 +1,297 @@
+"""The simulated network: machines, links with latency, cuts, and how connections come about.
+
+Segments of one direction of one connection arrive in order; everything else is in seeded disorder.
+A cut link holds segments until it heals, as retransmission does. Names and addresses both resolve.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from thesan.worlds.simulated.machine import Machine
+from thesan.worlds.simulated.process import ProcessState, SimProcess, current_process
+from thesan.worlds.simulated.tcp import Segment, Signal, SimSocket
+from thesan.worlds.simulated.transport import SimServer, SimTransport
+
+if TYPE_CHECKING:
+    from thesan.worlds.simulated.loop import SimLoop
+
+SYN_PAUSES_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+"""Linux' tcp_syn_retries of 6: a connect to silence fails after 127 s."""
+RETRANSMIT_SECONDS_MAX: Final = 0.4
+"""A healed link delivers what it held within this time, when cuts are short."""
+LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", ""})
+"""Names of the caller's own machine."""
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """How slow and how uneven the network of one run is."""
+
+    latency_seconds: float = 0.0002
+    """Least one-way time."""
+    jitter_seconds: float = 0.0001
+    """Mean of the exponential addition."""
+    bytes_per_second: float = 1e9
+    window_bytes: int = 1 << 20
+    """Bytes of one direction that may be unread by the peer's process."""
+    split_share: float = 0.02
+    """Share of reads that see a random part of what has arrived."""
+
+
+class Network:
+    """All machines and what lies between them."""
+
+    def __init__(self, loop: "SimLoop", seed: str, settings: NetworkSettings) -> None:
+        self._loop = loop
+        self._random = random.Random(f"{seed} network")
+        self.settings = settings
+        self.window_bytes = settings.window_bytes
+        self.machines: dict[str, Machine] = {}
+        self._names: dict[str, Machine] = {}
+        self._cuts: dict[tuple[str, str], int] = {}
+        self._delays: dict[tuple[str, str], float] = {}
+        self._process_count = 0
+
+    # -- machines and processes ----------------------------------------------------------------
+    def machine(self, name: str) -> Machine:
+        """The machine of that name, made at the first call."""
+        machine = self.machines.get(name)
+        if machine is None:
+            machine = Machine(len(self.machines) + 1, name)
+            self.machines[name] = machine
+            self._names[name] = self._names[machine.address] = machine
+        return machine
+
+    def process(self, machine_name: str, name: str) -> SimProcess:
+        """A new process on a machine."""
+        self._process_count += 1
+        machine = self.machine(machine_name)
+        process = SimProcess(self._process_count, machine, name)
+        machine.processes[process] = None
+        return process
+
+    def here(self) -> SimProcess:
+        """The process of the running callback; the observer gets one on machine `localhost`."""
+        process = current_process.get()
+        if process is None:
+            localhost = self.machine("localhost")
+            process = next(iter(localhost.processes), None) or self.process("localhost", "observer")
+        return process
+
+    def resolve(self, name: str, caller: Machine) -> Machine:
+        """Raises OSError EAI_NONAME for an unknown name."""
+        if name in LOOPBACK_NAMES:
+            return caller
+        machine = self._names.get(name)
+        if machine is None:
+            raise OSError(-2, f"Name or service not known: {name}")
+        return machine
+
+    # -- connections ---------------------------------------------------------------------------
+    def listen(self, protocol_factory: Callable[[], asyncio.BaseProtocol], port: int) -> SimServer:
+        """Listen on a port of the caller's machine, 0 for a free one."""
+        machine = self.here().machine
+        if not port:
+            port = machine.ephemeral_port()
+        if port in machine.listeners:
+            raise OSError(98, f"error while attempting to bind on port {port}: in use")
+
+        def closed(server: SimServer) -> None:
+            if machine.listeners.get(port) is server:
+                del machine.listeners[port]
+
+        server = SimServer(self._loop, protocol_factory, (machine.address, port), closed)
+        machine.listeners[port] = server
+        return server
+
+    async def connect(
+        self, protocol_factory: Callable[[], asyncio.BaseProtocol], host: str, port: int
+    ) -> tuple[SimTransport, asyncio.BaseProtocol]:
+        """A connection from the caller's process. Raises OSError as connect(2) does."""
+        process = self.here()
+        target = self.resolve(host, process.machine)
+        for pause in SYN_PAUSES_SECONDS:
+            there, back = (process.machine, target), (target, process.machine)
+            await asyncio.sleep(self._latency(*there, 0) + self._latency(*back, 0))
+            if target.powered and not self.is_cut(*there) and not self.is_cut(*back):
+                break
+            await asyncio.sleep(pause)
+        else:
+            raise TimeoutError(110, f"Connect call failed ({host!r}, {port})")
+        server = target.listeners.get(port)
+        if server is None:
+            raise ConnectionRefusedError(111, f"Connect call failed ({host!r}, {port})")
+        ours, theirs = self._pair(process, server)
+        protocol = protocol_factory()
+        transport = SimTransport(self._loop, ours, protocol)
+        server.accept(theirs)
+        made: asyncio.Future[None] = self._loop.create_future()
+        transport.start(lambda: None if made.done() else made.set_result(None))
+        try:
+            await made
+        except BaseException:
+            transport.close()
+            raise
+        return transport, protocol
+
+    def _pair(self, process: SimProcess, server: SimServer) -> tuple[SimSocket, SimSocket]:
+        server_process = server.process or self.here()
+        local = (process.machine.address, process.machine.ephemeral_port())
+        remote = (server_process.machine.address, server.address[1])
+        ours = SimSocket(self, process, local, remote)
+        theirs = SimSocket(self, server_process, remote, local)
+        ours.peer, theirs.peer = theirs, ours
+        process.machine.sockets[ours] = None
+        server_process.machine.sockets[theirs] = None
+        return ours, theirs
+
+    # -- segments ------------------------------------------------------------------------------
+    def transmit(self, socket: SimSocket, segment: Segment) -> None:
+        """Send a segment to the peer; a cut holds it."""
+        if socket.held or self.is_cut(socket.machine, socket.peer.machine):
+            socket.held.append(segment)
+            return
+        size = len(segment) if isinstance(segment, bytes) else 0
+        now = self._loop.time()
+        when = now + self._latency(socket.machine, socket.peer.machine, size)
+        self._send_at(socket, segment, when)
+
+    def _send_at(self, socket: SimSocket, segment: Segment, when: float) -> None:
+        when = max(when, socket.arrival_last)
+        socket.arrival_last = when
+        self._loop.outside_at(when, self._arrive, socket, segment)
+
+    def _arrive(self, socket: SimSocket, segment: Segment) -> None:
+        if socket.vanished and segment is not Signal.RST:
+            return
+        peer = socket.peer
+        if not isinstance(segment, bytes):
+            source, target = socket.machine.name, peer.machine.name
+            self._loop.trace.event(self._loop.time(), f"{source}>{target}", segment.value)
+        peer.arrive(segment)
+
+    def received(self, socket: SimSocket, data: bytes) -> None:
+        """A process read bytes: into the trace."""
+        source, target = socket.peer.machine.name, socket.machine.name
+        self._loop.trace.bytes_moved(self._loop.time(), source, target, data)
+
+    def receive_bytes(self, bytes_max: int) -> int:
+        """How much one read may return: now and then only a part."""
+        if self._random.random() < self.settings.split_share:
+            return self._random.randint(1, 64)
+        return bytes_max
+
+    def _latency(self, source: Machine, target: Machine, byte_count: int) -> float:
+        settings = self.settings
+        seconds = settings.latency_seconds + byte_count / settings.bytes_per_second
+        seconds += self._random.expovariate(1.0) * settings.jitter_seconds
+        return seconds + self._delays.get((source.name, target.name), 0.0)
+
+    def give_up_later(self, socket: SimSocket, seconds: float) -> None:
+        """The peer of `socket` is silent: fail it when TCP would."""
+        self._loop.outside_at(self._loop.time() + seconds, self._give_up, socket)
+
+    def _give_up(self, socket: SimSocket) -> None:
+        if not socket.gone and socket.unanswered:
+            socket.fail(TimeoutError(110, "Connection timed out"))
+
+    # -- faults --------------------------------------------------------------------------------
+    def is_cut(self, source: Machine, target: Machine) -> bool:
+        """Whether segments from one to the other are lost now."""
+        return (source.name, target.name) in self._cuts
+
+    def cut(self, source: str, target: str) -> None:
+        """One direction goes dead. Cuts count: each needs its own heal."""
+        self._cuts[source, target] = self._cuts.get((source, target), 0) + 1
+        self._fault(f"cut {source} > {target}")
+
+    def heal(self, source: str, target: str) -> None:
+        """Undo one cut; what was held arrives within a retransmission time."""
+        left = self._cuts.pop((source, target), 0) - 1
+        if left > 0:
+            self._cuts[source, target] = left
+            return
+        self._fault(f"heal {source} > {target}")
+        for socket in list(self.machine(source).sockets):
+            if socket.peer.machine.name == target:
+                self._send_held(socket)
+
+    def _send_held(self, socket: SimSocket) -> None:
+        held, socket.held = socket.held, []
+        when = self._loop.time() + self._random.uniform(0.0, RETRANSMIT_SECONDS_MAX)
+        for segment in held:
+            self._send_at(socket, segment, when)
+
+    def delay(self, source: str, target: str, seconds: float) -> None:
+        """Add to the latency of one direction; 0 ends it."""
+        self._delays[source, target] = seconds
+        self._fault(f"delay {source} > {target} by {seconds:.3f} s")
+
+    def reset_connections(self, one: str, other: str) -> None:
+        """A middle box resets every connection between two machines."""
+        self._fault(f"reset {one} - {other}")
+        for socket in list(self.machine(one).sockets):
+            if socket.peer.machine.name == other:
+                error = ConnectionResetError(104, "Connection reset by peer")
+                socket.peer.fail(error)
+                socket.fail(error)
+
+    def kill(self, process: SimProcess) -> None:
+        """kill -9: the kernel closes its sockets, nothing else of it runs again."""
+        self._fault(f"kill {process!r}")
+        self._stop(process)
+        for socket in list(process.machine.sockets):
+            if socket.process is process:
+                socket.close()
+
+    def pause(self, process: SimProcess) -> None:
+        """SIGSTOP."""
+        if process.state is ProcessState.RUNNING:
+            self._fault(f"pause {process!r}")
+            process.state, process.stopped = ProcessState.PAUSED, True
+
+    def resume(self, process: SimProcess) -> None:
+        """SIGCONT: everything that came due meanwhile runs now, in its order."""
+        if process.state is ProcessState.PAUSED:
+            self._fault(f"resume {process!r}")
+            process.state, process.stopped = ProcessState.RUNNING, False
+            parked, process.parked = process.parked, []
+            self._loop.requeue(parked)
+
+    def power_off(self, name: str) -> None:
+        """The machine goes dark: no FIN, no RST, nothing."""
+        machine = self.machine(name)
+        self._fault(f"power off {name}")
+        machine.powered = False
+        for process in list(machine.processes):
+            self._stop(process)
+        machine.vanished.extend(machine.sockets)
+        for socket in list(machine.sockets):
+            socket.vanish()
+
+    def power_on(self, name: str) -> None:
+        """The machine is back: what its peers resend to lost connections is answered by RST."""
+        machine = self.machine(name)
+        self._fault(f"power on {name}")
+        machine.powered = True
+        for socket in machine.vanished:
+            if socket.peer.unanswered and not socket.peer.gone:
+                when = self._loop.time() + self._random.uniform(0.2, 3.0)
+                self._send_at(socket, Signal.RST, when)
+        machine.vanished = []
+
+    def _stop(self, process: SimProcess) -> None:
+        process.state, process.stopped = ProcessState.DEAD, True
+        process.parked = []
+        machine = process.machine
+        machine.processes.pop(process, None)
+        for port, server in list(machine.listeners.items()):
+            if server.process is process:
+                del machine.listeners[port]
+        self._loop.bury(process)
+
+    def _fault(self, text: str) -> None:
+        self._loop.trace.event(self._loop.time(), "network", text)
