@@ -154,6 +154,10 @@ ADMIN_RECORDS_MAX: Final = 100_000
 FSID_COUNT_MAX: Final = 65534
 """Filesystems of an instance, as in EOS."""
 
+NODE_COUNT_MAX: Final = 16384
+"""FSTs that an MGM keeps figures of; more than filesystems on full nodes would need."""
+TOPOLOGY_REFRESH_SECONDS: Final = 1.0
+"""Age of free space and load in placement: FSTs report once a second anyway."""
 GROUP_COUNT_MAX: Final = 4096
 """Groups of one space (`groupmod`); a new filesystem looks at all of them."""
 GEOTAG_TOKEN_BYTES_MAX: Final = 8
@@ -184,6 +188,14 @@ JOURNAL_RETRY_SECONDS: Final = 0.02
 """Pause after the engine did not answer, doubled up to JOURNAL_RETRY_SECONDS_MAX."""
 JOURNAL_RETRY_SECONDS_MAX: Final = 1.0
 """Longest pause: a returning engine is found within it."""
+SQLITE_BUSY_SECONDS_MAX: Final = 2.0
+"""Wait for another process' lock on the journal file; below APPEND_SECONDS_MAX."""
+SQLITE_POLL_SECONDS: Final = 0.025
+"""How often a follower looks for entries of another process: 40 looks of 0.1 ms each second."""
+SQLITE_WAL_BYTES: Final = 4 * MIB
+"""Write-ahead log after which pages move to the journal file: a pause of about 10 ms."""
+SQLITE_TRIM_ENTRIES: Final = 64
+"""Entries dropped in one transaction: at most 16 MiB, so that appends pass between them."""
 APPEND_SECONDS_MAX: Final = 5.0
 """Deadline of one append; then its outcome is unknown and is read back."""
 RESULTS_KEPT_MAX: Final = 65536

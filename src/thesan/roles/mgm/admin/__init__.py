@@ -1,0 +1,1 @@
+"""`thesan NOUN VERB` at the MGM: one file per noun, one function per verb, records as answers."""

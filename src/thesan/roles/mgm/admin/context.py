@@ -1,0 +1,135 @@
+"""What an admin verb may know and what it may answer.
+
+A verb is a function `(context, args, identity) -> AdminReply | Change`. It reads, and where it
+changes something it returns ops; it never writes. The MGM applies the ops of a Change in order,
+in one go, and sends the reply when they are durable. A resend under the same op_id is the MGM's
+business: the verb is not called again.
+"""
+
+from typing import Any, Protocol
+
+import msgspec
+
+from thesan.core.control.messages import AdminReply
+from thesan.core.model.errors import OperationError
+from thesan.core.model.identity import Identity
+from thesan.core.namespace.inode import Inode
+from thesan.core.namespace.ops import Op
+from thesan.core.namespace.state import Namespace
+from thesan.ports.host import Host
+from thesan.roles.mgm.view import ClusterView
+
+Args = dict[str, Any]
+"""`Admin.args`: checked by the verb with admin.args."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """Apply `ops`, all or nothing, then answer `reply`."""
+
+    ops: list[Op]
+    reply: AdminReply
+
+
+Outcome = AdminReply | Change
+
+
+class Session(msgspec.Struct, frozen=True):
+    """One client connection, for `who`."""
+
+    identity: Identity
+    idle_s: float
+    pid: int = 0
+    user: str = ""
+    """Login name as given by the client."""
+
+
+class OpFigures(msgspec.Struct, frozen=True):
+    """One counter of `ns stat`."""
+
+    name: str
+    """As EOS names it: Stat, Open, OpenRead, OpenWrite, Create, Commit, Mkdir, Rm, Rename..."""
+    count: int
+    rate_5s: float = 0.0
+    rate_1min: float = 0.0
+    rate_5min: float = 0.0
+    rate_1h: float = 0.0
+    mean_ms: float = 0.0
+    sigma_ms: float = 0.0
+    p99_ms: float = 0.0
+    max_ms: float = 0.0
+
+
+class MgmFigures(msgspec.Struct, frozen=True):
+    """What the MGM process knows of itself, for `ns`, `version` and `node`."""
+
+    instance: str
+    address: str
+    """`host:port` of this MGM."""
+    version: str
+    start_ns: int
+    """Wall-clock start of the process."""
+    boot_s: float
+    """Seconds from start until it could serve."""
+    is_master: bool
+    master: str
+    """`host:port` of the master, empty when none is known."""
+    mgms: tuple[str, ...]
+    epoch: int
+    committed_seq: int
+    """Last journal batch that is durable and applied here."""
+    pending_ops: int
+    held_answers: int
+    engine: str
+    """Kind of the journal engine: memory, sqlite, etcd."""
+    engine_first: int
+    engine_last: int
+    engine_bytes: int
+    engine_healthy: bool
+    file_count: int
+    directory_count: int
+    cached_count: int
+    """Inodes in memory."""
+    open_uploads: int
+    connection_count: int
+    op_figures: tuple[OpFigures, ...] = ()
+
+
+class AdminContext(Protocol):
+    """The MGM as the verbs see it. `now_ns` is wall-clock time, `now_s` monotonic."""
+
+    @property
+    def namespace(self) -> Namespace: ...
+
+    @property
+    def view(self) -> ClusterView: ...
+
+    @property
+    def host(self) -> Host: ...
+
+    @property
+    def now_ns(self) -> int: ...
+
+    @property
+    def now_s(self) -> float: ...
+
+    def dice(self) -> int:
+        """64 unpredictable bits."""
+        ...
+
+    def figures(self) -> MgmFigures: ...
+
+    def sessions(self) -> list[Session]:
+        """Logged-in clients, in the order of login."""
+        ...
+
+    def replica_url(self, inode: Inode, path: str, fsid: int, identity: Identity) -> str:
+        """`root://FST//path?cap=...` that lets the caller stat and checksum one replica.
+
+        Empty when the filesystem is not configured.
+        """
+        ...
+
+
+def refuse(errno_value: int, text: str) -> OperationError:
+    """The error that a verb raises to answer an errno and a sentence."""
+    return OperationError(errno_value, text)
