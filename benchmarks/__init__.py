@@ -1,0 +1,1 @@
+"""Figures beside native xrootd, in the same run. Run `python -m benchmarks --help`."""
