@@ -86,6 +86,8 @@ INLINE_READ_BYTES_MAX: Final = 256 * KIB
 """Reads up to this are served in the event loop; larger ones in a worker thread."""
 PAGE_BYTES: Final = 4096
 """kXR_pgPageSZ: unit of pgread and pgwrite checksums."""
+PGREAD_PART_BYTES: Final = 2 * MIB
+"""Data of one kXR_status frame of a pgread answer, as native sends them."""
 PGWRITE_ERRORS_MAX: Final = 128
 """kXR_pgMaxEpr: bad pages reported for one request."""
 WRITE_WINDOW_BYTES: Final = 32 * MIB
@@ -117,6 +119,11 @@ CHECKSUM_SLICE_BYTES: Final = 256 * KIB
 """Slice that a file is checksummed in: stays in the processor's cache."""
 BULK_SLICE_BYTES: Final = 2 * MIB
 """One partial answer of a pgread, as native (512 pages = IOV_MAX with their checksums)."""
+BULK_SLICES_MAX: Final = 32
+"""Slices of that size at a time; further pgread answers go in small ones, so that a crowd of slow
+readers costs little memory."""
+BULK_SLICE_SMALL_BYTES: Final = 64 * KIB
+"""Partial answer of a pgread in a crowd."""
 BULK_POLL_SECONDS: Final = 0.05
 """How long a worker waits for a peer that does not drain before it gives its thread back."""
 BULK_STALL_SECONDS_MAX: Final = 60.0

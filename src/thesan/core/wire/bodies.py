@@ -252,7 +252,8 @@ def build_readv(items: Iterable[tuple[int, int, bytes]]) -> bytes:
 
 def parse_readv(body: bytes | bytearray) -> list[tuple[int, int, memoryview]]:
     """(fh, offset, data) in the order of the request; the data are views of `body`."""
-    view, position, items = memoryview(body), 0, []
+    view, position = memoryview(body), 0
+    items: list[tuple[int, int, memoryview]] = []
     while position < len(body):
         if position + _ITEM.size > len(body) or len(items) == READV_ITEMS_MAX:
             raise _fail("readv answer is cut short or too long")
