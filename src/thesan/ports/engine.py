@@ -33,6 +33,8 @@ class EngineStatus(msgspec.Struct, frozen=True):
     used_bytes: int
     healthy: bool
     detail: str = ""
+    beats: int = 0
+    """Grows with every beat: with `last`, all that a standby needs to see that the owner lives."""
 
 
 class Engine(Protocol):
@@ -69,14 +71,16 @@ class Engine(Protocol):
     async def read(self, start: Seq, bytes_max: int) -> list[tuple[Seq, bytes]]:
         """Entries from `start`, contiguous, until about `bytes_max` (at least one if any).
 
-        Empty when `start` is last + 1. Raises Trimmed when `start` is older than the first.
+        Empty when `start` is last + 1. Raises Trimmed when `start` is older than the first, and
+        Corrupt beyond last + 1: the reader has seen entries that this journal does not hold.
         """
         ...
 
     def follow(self, start: Seq) -> AsyncIterator[tuple[Seq, bytes]]:
         """Entries from `start` as they become durable, for ever, without hole or repeat.
 
-        Raises Trimmed when `start` is older than the first entry.
+        Raises Trimmed and Corrupt as `read` does, at any step: a follower that was overtaken by
+        `trim` learns so, and never meets a silent hole.
         """
         ...
 

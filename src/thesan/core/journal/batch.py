@@ -55,7 +55,8 @@ class Batcher(Generic[_T]):
         self._pending_ops_max = pending_ops_max
         self._pending_bytes_max = pending_bytes_max
         self._batches: deque[Batch[_T]] = deque()
-        self._in_flight = False
+        self.in_flight = False
+        """Whether the oldest batch was cut and is not settled yet."""
         self.head = Seq(first_seq - 1)
         """Seq of the newest op added; what was settled last when nothing is pending."""
         self.pending_ops = 0
@@ -107,16 +108,16 @@ class Batcher(Generic[_T]):
 
     def cut(self) -> Batch[_T] | None:
         """The oldest batch, now in flight and closed to further ops; None when there is none."""
-        assert not self._in_flight
+        assert not self.in_flight
         if not self._batches:
             return None
-        self._in_flight = True
+        self.in_flight = True
         return self._batches[0]
 
     def settle(self) -> Batch[_T]:
         """The batch in flight is durable: forget it."""
-        assert self._in_flight
-        self._in_flight = False
+        assert self.in_flight
+        self.in_flight = False
         batch = self._batches.popleft()
         self.pending_ops -= len(batch.ops)
         self.pending_bytes -= batch.byte_count
@@ -126,16 +127,13 @@ class Batcher(Generic[_T]):
         """Forget everything pending; the batches that were, oldest first."""
         dropped = list(self._batches)
         self._batches.clear()
-        self._in_flight = False
+        self.in_flight = False
         self.pending_ops = 0
         self.pending_bytes = 0
         return dropped
 
     def _has_open(self) -> bool:
-        return len(self._batches) > (1 if self._in_flight else 0)
+        return len(self._batches) > (1 if self.in_flight else 0)
 
     def _fits(self, batch: Batch[_T], size: int) -> bool:
-        return (
-            len(batch.ops) < self._ops_max
-            and batch.byte_count + size <= self._payload_bytes_max
-        )
+        return len(batch.ops) < self._ops_max and batch.byte_count + size <= self._payload_bytes_max

@@ -47,6 +47,7 @@ _NO_DIGEST: Final = bytes(DIGEST_BYTES)
 _DEFLATE_LEVEL: Final = 1
 _DEFLATE_RAW: Final = -15
 """zlib's window argument for a stream without header and trailer: the crc is ours."""
+_DEFLATE_ERROR: Final[type[Exception]] = zlib_ng.error  # type: ignore[assignment] # wrong stub
 
 HEAD_BYTES: Final = _HEAD.size + _CRC.size
 """Bytes before the payload: 56."""
@@ -227,7 +228,7 @@ def _inflate(payload: bytes, plain_bytes: int, seq: int) -> bytes:
     try:
         # One byte of room more than claimed: the stream's end is read, and a longer one is seen.
         plain: bytes = stream.decompress(payload, plain_bytes + 1)
-    except zlib_ng.error as error:
+    except _DEFLATE_ERROR as error:
         raise Corrupt(f"payload of journal entry {seq} can't be inflated: {error}") from error
     if not stream.eof or stream.unused_data:
         raise Corrupt(f"payload of journal entry {seq} does not end where it should")

@@ -16,6 +16,7 @@ that answers are sent while the disk works.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
 
 from thesan.core.journal.batch import Batch, Batcher
 from thesan.core.journal.entry import Position, crc_of, encode
@@ -33,6 +34,7 @@ from thesan.ports.engine import Engine, Owner
 OnCommit = Callable[[Seq], None]
 OnFailed = Callable[[JournalError], None]
 _Token = tuple[OnCommit | None, OnFailed | None]
+_A = TypeVar("_A")
 
 
 class JournalWriter:
@@ -77,6 +79,7 @@ class JournalWriter:
         self._flushes: deque[tuple[Seq, asyncio.Future[None]]] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._beat_timer: asyncio.TimerHandle | None = None
+        self._beat_wanted = False
         self._tasks = TaskOwner("journal", self._crashed)
 
     # -- for the master --------------------------------------------------------------------------
@@ -126,8 +129,9 @@ class JournalWriter:
         """Queue `op`; returns the seq of the entry that will hold it. Raises as `expect` does.
 
         `on_commit(seq)` is called when the entry is durable, in order of submission; else
-        `on_failed(error)` is: Fenced when the op was certainly not written, Unavailable when that
-        is unknown. `digest` (16 bytes) is the state's digest after this op.
+        `on_failed(error)` is: Fenced when the op was certainly not written (only another master
+        can do it), Unavailable when that is unknown. `digest` (16 bytes) is the state's digest
+        after this op.
         """
         if self.lost is not None:
             raise Fenced(self.lost)
@@ -150,6 +154,180 @@ class JournalWriter:
         return self.committed
 
     async def close(self) -> None:
-        """Stop. What is still pending fails with Unavailable; `on_lost` is not called."""
-        self._end("the journal writer was closed", Unavailable)
+        """Stop writing at once; `flush` first to lose nothing. What is pending fails as `submit`
+        says; `on_lost` is not called."""
+        self._end(Unavailable("the journal writer was closed"))
         await self._tasks.close()
+
+    # -- the writing task ------------------------------------------------------------------------
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                batch = self._batcher.cut()
+                if batch is not None:
+                    await self._write_batch(batch)
+                elif self._beat_is_due():
+                    await self._beat()
+                else:
+                    self._wake = loop.create_future()
+                    await self._wake
+        except JournalError as error:
+            self._lose(error)
+
+    async def _write_batch(self, batch: Batch[_Token]) -> None:
+        epoch = self.owner.epoch
+        data = encode(epoch, batch.seq, self._crc, batch.ops, batch.digest)
+        await self._store(batch.seq, data)
+        self._crc = crc_of(data)
+        self.committed = batch.seq
+        self._batcher.settle()
+        self._settled.append((batch, Position(batch.seq, epoch, self._crc)))
+        asyncio.get_running_loop().call_soon(self._deliver)
+
+    async def _store(self, seq: Seq, data: bytes) -> None:
+        """Return when the entry is durable. Raises Fenced when it is not and never will be,
+        another JournalError when the journal is not what this master wrote."""
+        loop = asyncio.get_running_loop()
+        pause = JOURNAL_RETRY_SECONDS
+        while True:
+            sent_at = loop.time()
+            try:
+                async with asyncio.timeout(self._append_seconds_max):
+                    await self._engine.append(self.owner, seq, data)
+            except (Unavailable, TimeoutError):
+                if self.unsettled_since is None:
+                    self.unsettled_since = sent_at
+            except Fenced:
+                # After a try of unknown outcome this says nothing about that first try.
+                if self.unsettled_since is None:
+                    raise
+            else:
+                self.confirmed_at = sent_at
+                break
+            if await self._read_back(seq, data):
+                break
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, JOURNAL_RETRY_SECONDS_MAX)
+        self.unsettled_since = None
+
+    async def _read_back(self, seq: Seq, data: bytes) -> bool:
+        """Whether the entry is in the journal; False means that it may be sent again."""
+        pause = JOURNAL_RETRY_SECONDS
+        while True:
+            try:
+                async with asyncio.timeout(self._append_seconds_max):
+                    owner = await self._engine.owner()
+                    found = await self._engine.read(seq, 1)
+                break
+            except (Unavailable, TimeoutError):
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, JOURNAL_RETRY_SECONDS_MAX)
+        if found and found[0] == (seq, data):
+            return True
+        if owner != self.owner:
+            raise Fenced(f"the journal belongs to {_name(owner)} now")
+        if found:
+            raise Corrupt(f"journal entry {seq} has other bytes than its only writer sent")
+        return False
+
+    # -- beats -----------------------------------------------------------------------------------
+    def _arm_beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        delay = max(0.0, self.confirmed_at + self._beat_seconds - loop.time())
+        self._beat_timer = loop.call_later(delay, self._beat_time_came)
+
+    def _beat_time_came(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self.confirmed_at + self._beat_seconds:
+            self._arm_beat()
+            return
+        self._beat_wanted = True
+        self._wake_up()
+        self._beat_timer = loop.call_later(self._beat_seconds, self._beat_time_came)
+
+    def _beat_is_due(self) -> bool:
+        if not self._beat_wanted:
+            return False
+        self._beat_wanted = False
+        return asyncio.get_running_loop().time() >= self.confirmed_at + self._beat_seconds
+
+    async def _beat(self) -> None:
+        sent_at = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(self._append_seconds_max):
+                await self._engine.beat(self.owner)
+        except (Unavailable, TimeoutError):
+            return  # Whether it was seen matters to nobody; the next one is due soon.
+        self.confirmed_at = sent_at
+
+    def _wake_up(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    # -- callbacks -------------------------------------------------------------------------------
+    def _deliver(self) -> None:
+        """Run the callbacks of the oldest settled batch."""
+        if not self._settled:
+            return
+        batch, position = self._settled.popleft()
+        for on_commit, _ in batch.tokens:
+            if on_commit is not None:
+                self._call(on_commit, batch.seq)
+        if self._on_batch is not None:
+            self._call(self._on_batch, position)
+        while self._flushes and self._flushes[0][0] <= batch.seq:
+            _, future = self._flushes.popleft()
+            if not future.done():
+                future.set_result(None)
+
+    def _lose(self, error: JournalError) -> None:
+        if self._end(error):
+            self._call(self._on_lost, str(error))
+
+    def _end(self, error: JournalError) -> bool:
+        """Fail everything pending; False when that was done before.
+
+        Only the batch in flight can have an unknown outcome: those behind it were never sent.
+        """
+        if self.lost is not None:
+            return False
+        self.lost = str(error)
+        if self._beat_timer is not None:
+            self._beat_timer.cancel()
+        while self._settled:
+            self._deliver()
+        never_sent = error if isinstance(error, Fenced) else Fenced(str(error))
+        in_flight = self._batcher.in_flight
+        if in_flight and not isinstance(error, Fenced):
+            first_error: JournalError = Unavailable(str(error))
+        else:
+            first_error = never_sent
+        for index, batch in enumerate(self._batcher.drop()):
+            for _, on_failed in batch.tokens:
+                if on_failed is not None:
+                    self._call(on_failed, never_sent if index else first_error)
+        for _, future in self._flushes:
+            if not future.done():
+                future.set_exception(first_error)
+        self._flushes.clear()
+        return True
+
+    def _crashed(self, task_name: str, error: BaseException) -> None:
+        """A fault of this program: nothing more is written, and nobody is told a lie."""
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": f"{task_name} ended by an exception", "exception": error}
+        )
+        self._lose(Unavailable(f"{task_name} ended by {type(error).__name__}: {error}"))
+
+    def _call(self, callback: Callable[[_A], None], argument: _A) -> None:
+        try:
+            callback(argument)
+        except Exception as error:  # Whoever waits behind the failed one still gets an answer.
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a callback of the journal writer raised", "exception": error}
+            )
+
+
+def _name(owner: Owner | None) -> str:
+    return "nobody" if owner is None else f"{owner.node} (epoch {owner.epoch})"

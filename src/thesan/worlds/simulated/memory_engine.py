@@ -1,0 +1,262 @@
+"""The journal engine without a disk: for unit tests and for the simulated world.
+
+MemoryJournal is the service, shared by all nodes and durable by nature: it lives outside of them, so
+a node's crash takes nothing from it. MemoryEngine is one node's line to it: seeded latency on the
+way there and back, and every fault that the port allows. What a fault may do is what a network
+may do: lose the request, lose the answer, or deliver the request long after the caller gave up.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from enum import Enum
+from random import Random
+from typing import Final, TypeVar, assert_never, cast
+
+import msgspec
+
+from thesan.core.model.errors import Corrupt, Fenced, JournalError, Trimmed, Unavailable
+from thesan.core.model.ids import Seq
+from thesan.core.model.limits import JOURNAL_PAGE_BYTES
+from thesan.ports.engine import EngineStatus, Owner
+
+_T = TypeVar("_T")
+
+
+class MemoryJournal:
+    """Entries and owner. Each method is one transaction: it awaits nothing."""
+
+    def __init__(self) -> None:
+        self.has_leader = True
+        """False: nobody is answered, as when an etcd has lost its majority. The simulation's."""
+        self.owner: Owner | None = None
+        self.beats = 0
+        self.first = Seq(1)
+        self._entries: deque[bytes] = deque()
+        self._used_bytes = 0
+        self._waiters: list[asyncio.Future[None]] = []
+
+    @property
+    def last(self) -> Seq:
+        """Newest entry, 0 when there is none."""
+        return Seq(self.first + len(self._entries) - 1)
+
+    def take_over(self, seen: Owner | None, new: Owner) -> bool:
+        """As the port says."""
+        if self.owner != seen:
+            return False
+        self.owner = new
+        return True
+
+    def append(self, owner: Owner, seq: Seq, data: bytes) -> None:
+        """As the port says."""
+        self._must_be(owner)
+        if seq > self.last + 1:
+            raise Corrupt(f"entry {seq} would leave a hole after entry {self.last}")
+        if seq < self.first:
+            raise Corrupt(f"entry {seq} was sent again after it was trimmed")
+        if seq <= self.last:
+            if self._entries[seq - self.first] != data:
+                raise Corrupt(f"entry {seq} exists with other bytes")
+            return
+        self._entries.append(data)
+        self._used_bytes += len(data)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def beat(self, owner: Owner) -> None:
+        """As the port says."""
+        self._must_be(owner)
+        self.beats += 1
+
+    def read(self, start: Seq, bytes_max: int) -> list[tuple[Seq, bytes]]:
+        """As the port says."""
+        if start < self.first:
+            raise Trimmed(self.first)
+        if start > self.last + 1:
+            raise Corrupt(f"the journal ends at entry {self.last}, entry {start} was asked for")
+        page: list[tuple[Seq, bytes]] = []
+        size = 0
+        for seq in range(start, self.last + 1):
+            data = self._entries[seq - self.first]
+            size += len(data)
+            if page and size > bytes_max:
+                break
+            page.append((Seq(seq), data))
+        return page
+
+    def trim(self, owner: Owner, before: Seq) -> None:
+        """As the port says."""
+        self._must_be(owner)
+        while self.first < min(before, self.last):
+            self._used_bytes -= len(self._entries.popleft())
+            self.first = Seq(self.first + 1)
+
+    def status(self) -> EngineStatus:
+        """As the port says."""
+        return EngineStatus(
+            "memory", self.first, self.last, self._used_bytes, healthy=True, beats=self.beats
+        )
+
+    def waiter(self) -> "asyncio.Future[None]":
+        """A future that is done at the next append."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters = [other for other in self._waiters if not other.done()]
+        self._waiters.append(waiter)
+        return waiter
+
+    def _must_be(self, owner: Owner) -> None:
+        if self.owner != owner:
+            name = "nobody"
+            if self.owner is not None:
+                name = f"{self.owner.node} (epoch {self.owner.epoch})"
+            raise Fenced(f"the journal belongs to {name}")
+
+
+class Fault(Enum):
+    """What becomes of one call."""
+
+    NONE = "none"
+    LOST_REQUEST = "lost-request"
+    """Unavailable; the journal never saw it."""
+    LOST_ANSWER = "lost-answer"
+    """Unavailable; it was done."""
+    LATE = "late"
+    """Unavailable; it is tried `Weather.late_seconds` later, when the caller may have moved on."""
+
+
+class Weather(msgspec.Struct):
+    """The line's condition. The simulation changes it while nodes run."""
+
+    up: bool = True
+    """False: this node is cut off. Calls fail after `silence_seconds`, followers too."""
+    latency_seconds_min: float = 0.0
+    latency_seconds_max: float = 0.0
+    """One way; drawn for each direction of each call."""
+    silence_seconds: float = 0.0
+    """Time until a caller that gets no answer is told Unavailable."""
+    late_seconds: float = 1.0
+    fault_chance: float = 0.0
+    """Share of calls that get a random fault."""
+
+
+_FAULTS: Final = (Fault.LOST_REQUEST, Fault.LOST_ANSWER, Fault.LATE)
+
+
+class MemoryEngine:
+    """`ports.engine.Engine` of one node. `dice` is the node's own seeded generator."""
+
+    def __init__(
+        self, journal: MemoryJournal, dice: Random, weather: Weather | None = None
+    ) -> None:
+        self.weather = weather if weather is not None else Weather()
+        self.planned: deque[Fault] = deque()
+        """Faults of the next calls, one each, before chance is asked. For tests of one story."""
+        self._journal = journal
+        self._dice = dice
+        self._waiting: list[asyncio.Future[None]] = []
+        self._closed = False
+
+    async def owner(self) -> Owner | None:
+        """See ports.engine.Engine, here and below."""
+        return await self._call(lambda: self._journal.owner)
+
+    async def take_over(self, seen: Owner | None, new: Owner) -> bool:
+        if new.epoch <= (0 if seen is None else seen.epoch):
+            raise ValueError(f"epoch {new.epoch} does not raise the epoch of {seen}")
+        return await self._call(lambda: self._journal.take_over(seen, new))
+
+    async def append(self, owner: Owner, seq: Seq, data: bytes) -> None:
+        if seq < 1:
+            raise ValueError(f"seq {seq}")
+        await self._call(lambda: self._journal.append(owner, seq, data))
+
+    async def beat(self, owner: Owner) -> None:
+        await self._call(lambda: self._journal.beat(owner))
+
+    async def read(self, start: Seq, bytes_max: int) -> list[tuple[Seq, bytes]]:
+        if start < 1:
+            raise ValueError(f"seq {start}")
+        return await self._call(lambda: self._journal.read(start, bytes_max))
+
+    async def follow(self, start: Seq) -> AsyncIterator[tuple[Seq, bytes]]:
+        at = start
+        while True:
+            page = await self.read(at, JOURNAL_PAGE_BYTES)
+            for seq, data in page:
+                yield seq, data
+            at = Seq(at + len(page))
+            if not page and self._journal.last < at:
+                self._waiting = [waiter for waiter in self._waiting if not waiter.done()]
+                self._waiting.append(self._journal.waiter())
+                await self._waiting[-1]
+
+    async def trim(self, owner: Owner, before: Seq) -> None:
+        await self._call(lambda: self._journal.trim(owner, before))
+
+    async def status(self) -> EngineStatus:
+        return await self._call(self._journal.status)
+
+    async def close(self) -> None:
+        self._closed = True
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiting.clear()
+
+    async def _call(self, effect: Callable[[], _T]) -> _T:
+        if self._closed:
+            raise Unavailable("the journal engine is closed")
+        fault = self._draw()
+        await self._travel()
+        match fault:
+            case Fault.LOST_REQUEST:
+                raise await self._silence()
+            case Fault.LATE:
+                loop = asyncio.get_running_loop()
+                loop.call_later(self.weather.late_seconds, _try, effect)
+                raise await self._silence()
+            case Fault.NONE | Fault.LOST_ANSWER:
+                if not self._is_reached():
+                    raise await self._silence()
+            case _:
+                assert_never(fault)
+        refusal: JournalError | None = None
+        result: _T | None = None
+        try:
+            result = effect()
+        except JournalError as error:
+            refusal = error
+        await self._travel()
+        if fault is Fault.LOST_ANSWER or not self._is_reached():
+            raise await self._silence()
+        if refusal is not None:
+            raise refusal
+        return cast("_T", result)
+
+    def _draw(self) -> Fault:
+        if self.planned:
+            return self.planned.popleft()
+        if self.weather.fault_chance and self._dice.random() < self.weather.fault_chance:
+            return self._dice.choice(_FAULTS)
+        return Fault.NONE
+
+    def _is_reached(self) -> bool:
+        return self.weather.up and self._journal.has_leader and not self._closed
+
+    async def _travel(self) -> None:
+        low, high = self.weather.latency_seconds_min, self.weather.latency_seconds_max
+        await asyncio.sleep(self._dice.uniform(low, high) if high > 0 else 0)
+
+    async def _silence(self) -> Unavailable:
+        await asyncio.sleep(self.weather.silence_seconds)
+        return Unavailable("the journal engine did not answer")
+
+
+def _try(effect: Callable[[], object]) -> None:
+    try:
+        effect()
+    except JournalError:
+        pass  # Nobody waits for this answer any more.
