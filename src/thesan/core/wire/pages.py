@@ -16,6 +16,7 @@ import google_crc32c
 from thesan.core.model.errors import WireError, Xrd
 from thesan.core.model.limits import PAGE_BYTES, PGREAD_PART_BYTES, PGWRITE_ERRORS_MAX
 from thesan.core.wire import responses
+from thesan.core.wire.numbers import RESPONSE_HEAD_BYTES
 
 _CRC_BYTES: Final = 4
 _UNIT_BYTES: Final = _CRC_BYTES + PAGE_BYTES
@@ -89,47 +90,44 @@ def _put_short(target: bytearray | memoryview, start: int, part: memoryview) -> 
     return start + len(page)
 
 
-def split_pages(raw: bytes | bytearray, offset: int) -> tuple[bytes | bytearray, list[int]]:
+def split_pages(raw: bytes | bytearray, offset: int) -> tuple[bytearray, list[int]]:
     """Check and strip the CRCs of what came for file `offset`: (data, file offsets of bad pages).
 
     A bytearray is changed IN PLACE and returned: a second buffer of its size would cost more than
     the checksums. Bad pages stay in the data. Raises WireError when `raw` ends inside a CRC.
     """
-    length = len(raw)
+    data = raw if isinstance(raw, bytearray) else bytearray(raw)
+    length = len(data)
     first = _first_bytes(offset, max(0, length - _CRC_BYTES))
     start = _CRC_BYTES + first if first else 0
     whole = (length - start) // _UNIT_BYTES * _UNIT_BYTES
     last = length - start - whole
-    if length and (last and last <= _CRC_BYTES or length <= _CRC_BYTES):
+    if 0 < length <= _CRC_BYTES or 0 < last <= _CRC_BYTES:
         raise WireError("page data end inside a checksum", Xrd.ARG_INVALID)
-    view = memoryview(raw)
-    target = memoryview(raw if isinstance(raw, bytearray) else bytearray(length))
     bad: list[int] = []
-    end = _check_short(view[:start], target, 0, offset, bad) if first else 0
-    put = _PAGE.pack_into
-    for crc, page in _UNIT.iter_unpack(view[start : start + whole]):
-        if _crc32c(page) != crc:
-            bad.append(offset + end)
-        put(target, end, page)
-        end += PAGE_BYTES
-    if last:
-        end = _check_short(view[start + whole :], target, end, offset, bad)
-    if isinstance(raw, bytearray):
-        view.release()
-        target.release()
-        del raw[end:]
-        return raw, bad
-    return target[:end].tobytes(), bad
+    with memoryview(data) as view:
+        end = _check_short(view, 0, start, 0, offset, bad) if first else 0
+        put = _PAGE.pack_into
+        with view[start : start + whole] as units:
+            for crc, page in _UNIT.iter_unpack(units):
+                if _crc32c(page) != crc:
+                    bad.append(offset + end)
+                put(view, end, page)
+                end += PAGE_BYTES
+        if last:
+            end = _check_short(view, start + whole, length, end, offset, bad)
+    del data[end:]
+    return data, bad
 
 
 def _check_short(
-    unit: memoryview, target: memoryview, end: int, offset: int, bad: list[int]
+    view: memoryview, start: int, stop: int, end: int, offset: int, bad: list[int]
 ) -> int:
-    """Check one short page and move it to `end` of the data, which begin at file `offset`."""
-    page = unit[_CRC_BYTES:].tobytes()
-    if _crc32c(page) != _CRC.unpack_from(unit)[0]:
+    """Check the short page in `start:stop` and move it to `end`; returns the end of the data."""
+    page = view[start + _CRC_BYTES : stop].tobytes()
+    if _crc32c(page) != _CRC.unpack_from(view, start)[0]:
         bad.append(offset + end)
-    target[end : end + len(page)] = page
+    view[end : end + len(page)] = page
     return end + len(page)
 
 
@@ -147,7 +145,7 @@ def pgread_answer(sid: bytes, offset: int, data: Data, *, final: bool = True) ->
         position += size
         if position >= len(view):
             break
-    head_bytes = responses.RESPONSE_HEAD_BYTES + responses.STATUS_INFO_BYTES
+    head_bytes = RESPONSE_HEAD_BYTES + responses.STATUS_INFO_BYTES
     total = sum(head_bytes + raw_bytes(offset + at, size) for at, size in parts)
     frame = bytearray(total)
     end = 0
