@@ -62,7 +62,8 @@ def table(records: Sequence[Record], columns: Sequence[Column], *, header: bool 
     ]
     titles = [column.title for column in columns]
     widths = [
-        max([len(title), *(len(row[index]) for row in rows)]) for index, title in enumerate(titles)
+        max([len(title) if header else 0, *(len(row[index]) for row in rows)])
+        for index, title in enumerate(titles)
     ]
     lines = []
     if header:

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import msgspec
 
+from thesan.cli.context import Context
+
 RESTART_SECONDS_MIN = 0.1
 """Pause before the first restart; doubled while the daemon does not stay up."""
 RESTART_SECONDS_MAX = 5.0
@@ -184,15 +186,15 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def main(argv: list[str]) -> int:
+def run(_: Context, argv: list[str]) -> int:
     """`thesan supervise SPECS.json STATE.json`: used by `thesan demo up`."""
     if len(argv) != 2:
         print("usage: thesan supervise SPECS.json STATE.json", file=sys.stderr)
         return 2
     specs = msgspec.json.decode(Path(argv[0]).read_bytes(), type=list[DaemonSpec])
 
-    async def run() -> None:
+    async def supervise() -> None:
         await Supervisor(specs, Path(argv[1])).run()
 
-    asyncio.run(run())
+    asyncio.run(supervise())
     return 0

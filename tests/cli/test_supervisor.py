@@ -1,0 +1,100 @@
+"""The supervisor keeps daemons running and their sockets open."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from thesan.cli.context import Context
+from thesan.cli.demo.plan import free_address, split_address
+from thesan.cli.supervisor import DaemonSpec, run
+
+pytestmark = pytest.mark.system
+
+# A daemon that answers one byte per connection on the socket that it was given.
+DAEMON = """
+import socket, sys
+listener = socket.socket(fileno=int(sys.argv[sys.argv.index("--listen-fd") + 1]))
+while True:
+    connection, _ = listener.accept()
+    connection.sendall(b"!")
+    connection.close()
+"""
+WAIT_SECONDS_MAX = 20.0
+
+
+@pytest.fixture
+def supervised(tmp_path: Path) -> Iterator[tuple[Path, tuple[str, int], subprocess.Popen[bytes]]]:
+    address = split_address(free_address("127.0.0.1"))
+    package = tmp_path / "fake" / "thesan"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(DAEMON)
+    specs = [DaemonSpec("one", "mgm", *address, ["daemon"], str(tmp_path / "one.log"))]
+    (tmp_path / "specs").write_bytes(msgspec.json.encode(specs))
+    state = tmp_path / "state"
+    program = (
+        "import sys; from thesan.cli.supervisor import run; from thesan.cli.context import Context;"
+        f"import os; os.environ['PYTHONPATH'] = {str(tmp_path / 'fake')!r};"
+        "sys.exit(run(Context(), sys.argv[1:]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "specs"), str(state)])
+    try:
+        yield state, address, process
+    finally:
+        process.terminate()
+        process.wait(WAIT_SECONDS_MAX)
+
+
+def wait_state(state: Path, wanted: str, other_than: int = -1) -> dict[str, Any]:
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    daemon: dict[str, Any] = {}
+    while time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            daemon = json.loads(state.read_text())["daemons"][0]
+            if daemon["state"] == wanted and daemon["pid"] != other_than:
+                return daemon
+        time.sleep(0.02)
+    raise AssertionError(f"never {wanted}: {daemon}")
+
+
+def ask(address: tuple[str, int]) -> bytes:
+    with socket.create_connection(address, WAIT_SECONDS_MAX) as connection:
+        return connection.recv(1)
+
+
+def test_a_killed_daemon_is_restarted_and_refuses_nobody(supervised) -> None:
+    state, address, _ = supervised
+    first = wait_state(state, "running")["pid"]
+    assert ask(address) == b"!"
+    os.kill(first, signal.SIGKILL)
+    # At once: nobody may accept now, but nobody is refused either.
+    assert ask(address) == b"!"
+    again = wait_state(state, "running", other_than=first)
+    assert again["restarts"] == 1
+
+
+def test_stop_ends_the_daemons(supervised) -> None:
+    state, address, process = supervised
+    pid = wait_state(state, "running")["pid"]
+    process.terminate()
+    assert process.wait(WAIT_SECONDS_MAX) == 0
+    assert wait_state(state, "stopped")["pid"] == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    with pytest.raises(ConnectionRefusedError):
+        ask(address)
+
+
+def test_usage() -> None:
+    assert run(Context(), ["one"]) == 2
