@@ -4,7 +4,7 @@ Implemented by worlds.real.sqlite_engine, worlds.simulated.memory_engine and (ne
 One contract suite, tests/contract/test_engine.py, runs over all of them.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 import msgspec
@@ -76,8 +76,10 @@ class Engine(Protocol):
         """
         ...
 
-    def follow(self, start: Seq) -> AsyncIterator[tuple[Seq, bytes]]:
+    def follow(self, start: Seq) -> AsyncGenerator[tuple[Seq, bytes], None]:
         """Entries from `start` as they become durable, for ever, without hole or repeat.
+
+        Close it (contextlib.aclosing) when done.
 
         Raises Trimmed and Corrupt as `read` does, at any step: a follower that was overtaken by
         `trim` learns so, and never meets a silent hole.

@@ -16,7 +16,6 @@ that answers are sent while the disk works.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TypeVar
 
 from thesan.core.journal.batch import Batch, Batcher
 from thesan.core.journal.entry import Position, crc_of, encode
@@ -33,8 +32,8 @@ from thesan.ports.engine import Engine, Owner
 
 OnCommit = Callable[[Seq], None]
 OnFailed = Callable[[JournalError], None]
+OnBatch = Callable[[Position, int], None]
 _Token = tuple[OnCommit | None, OnFailed | None]
-_A = TypeVar("_A")
 
 
 class JournalWriter:
@@ -42,8 +41,8 @@ class JournalWriter:
 
     `start_seq` is the seq of the first entry to write (head + 1), `prev_crc` the crc of the head.
     `on_lost(reason)` is called once, after every pending op has failed, when this mastership can
-    never write again. `on_batch(position)` is called after the op callbacks of each entry: the
-    place to store the applied changes together with their position.
+    never write again. `on_batch(position, op_count)` is called after the op callbacks of each
+    entry: the place to release what waits for it and to store its changes with their position.
     A callback must not raise; one that does is reported to the loop's exception handler.
     """
 
@@ -55,7 +54,7 @@ class JournalWriter:
         prev_crc: int,
         on_lost: Callable[[str], None],
         *,
-        on_batch: Callable[[Position], None] | None = None,
+        on_batch: OnBatch | None = None,
         beat_seconds: float = JOURNAL_BEAT_SECONDS,
         append_seconds_max: float = APPEND_SECONDS_MAX,
     ) -> None:
@@ -275,7 +274,7 @@ class JournalWriter:
             if on_commit is not None:
                 self._call(on_commit, batch.seq)
         if self._on_batch is not None:
-            self._call(self._on_batch, position)
+            self._call(self._on_batch, position, len(batch.ops))
         while self._flushes and self._flushes[0][0] <= batch.seq:
             _, future = self._flushes.popleft()
             if not future.done():
@@ -320,9 +319,9 @@ class JournalWriter:
         )
         self._lose(Unavailable(f"{task_name} ended by {type(error).__name__}: {error}"))
 
-    def _call(self, callback: Callable[[_A], None], argument: _A) -> None:
+    def _call(self, callback: Callable[..., None], *args: object) -> None:
         try:
-            callback(argument)
+            callback(*args)
         except Exception as error:  # Whoever waits behind the failed one still gets an answer.
             asyncio.get_running_loop().call_exception_handler(
                 {"message": "a callback of the journal writer raised", "exception": error}

@@ -15,7 +15,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, ParamSpec, TypeVar
@@ -104,7 +104,7 @@ class SqliteEngine:
             raise ValueError(f"seq {start}")
         return await self._call(self._file.read, start, bytes_max)
 
-    async def follow(self, start: Seq) -> AsyncIterator[tuple[Seq, bytes]]:
+    async def follow(self, start: Seq) -> AsyncGenerator[tuple[Seq, bytes], None]:
         at = start
         while True:
             page = await self.read(at, JOURNAL_PAGE_BYTES)

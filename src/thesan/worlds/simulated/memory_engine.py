@@ -1,14 +1,14 @@
 """The journal engine without a disk: for unit tests and for the simulated world.
 
-MemoryJournal is the service, shared by all nodes and durable by nature: it lives outside of them, so
-a node's crash takes nothing from it. MemoryEngine is one node's line to it: seeded latency on the
+MemoryJournal is the service, shared by all nodes and durable by nature: it lives outside of them,
+so a crash of a node takes nothing from it. MemoryEngine is one line to it: seeded latency on the
 way there and back, and every fault that the port allows. What a fault may do is what a network
 may do: lose the request, lose the answer, or deliver the request long after the caller gave up.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from enum import Enum
 from random import Random
 from typing import Final, TypeVar, assert_never, cast
@@ -181,7 +181,7 @@ class MemoryEngine:
             raise ValueError(f"seq {start}")
         return await self._call(lambda: self._journal.read(start, bytes_max))
 
-    async def follow(self, start: Seq) -> AsyncIterator[tuple[Seq, bytes]]:
+    async def follow(self, start: Seq) -> AsyncGenerator[tuple[Seq, bytes], None]:
         at = start
         while True:
             page = await self.read(at, JOURNAL_PAGE_BYTES)
