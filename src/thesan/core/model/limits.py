@@ -70,6 +70,8 @@ WINDOW_BYTES_MIN: Final = 64 * KIB
 """Body with that much still to come gets its own buffer, received into without another copy."""
 HELD_BYTES_MAX: Final = 1 * MIB
 """Input kept while a login waits for its verdict; nobody sends that much before the answer."""
+AUTH_ROUNDS_MAX: Final = 16
+"""Logins, binds and rounds of authentication that one connection may try."""
 LISTING_ENTRIES_MAX: Final = 2_000_000
 """Entries of one directory listing that the client library reads."""
 ANSWER_BYTES_MAX: Final = 1 * MIB
@@ -150,6 +152,12 @@ BEAT_SILENCE_SECONDS_MAX: Final = 4.0
 """An FST silent for longer is offline: no client is sent there (a redirect to a dead FST costs 480 s)."""
 CONTROL_CALL_SECONDS_MAX: Final = 10.0
 """Deadline of one control call between daemons."""
+LOG_LINE_BYTES_MAX: Final = 16 * KIB
+"""One log line: names and texts from clients are bounded, their sum is not."""
+VID_RULE_BYTES_MAX: Final = 4096
+"""Key and value of one vid rule; a membership list of some hundred ids."""
+VID_RULES_MAX: Final = 10_000
+"""Rules of an instance: parsed anew at each change, in some 50 ms."""
 KEYTAB_BYTES_MAX: Final = 64 * KIB
 """A keytab file."""
 KEYTAB_KEYS_MAX: Final = 64
@@ -290,3 +298,23 @@ STORE_OPEN_FILES_MAX: Final = 1024
 """Descriptors that the store may hold; 64 MiB tables: 64 GiB without reopening."""
 STORE_LOG_FILES_MAX: Final = 4
 """RocksDB's own text logs kept."""
+COUNTERS_CACHED_MAX: Final = 100_000
+"""Counter records (filesystems, quota accounts) kept in memory: about 20 MB."""
+QUOTA_RECOUNT_ENTRIES_MAX: Final = 5000
+"""Entries below a directory that becomes a quota node, counted in that one op: about 40 ms."""
+QUOTA_ACCOUNTS_MAX: Final = 10_000
+"""Accounts with limits in one quota node: its record stays under a journal batch."""
+EVICTION_ENTRIES: Final = 256
+"""Cached inodes dropped at once when there are too many: about 0.2 ms."""
+LIST_SORTED_ENTRIES_MAX: Final = 20_000
+"""Directories up to this size are listed from memory, sorted once: about 5 ms."""
+OP_ID_BYTES_MAX: Final = 64
+"""Client's id of an operation; a UUID is 16 bytes or 36 in text."""
+SYMLINK_TARGET_BYTES_MAX: Final = 4095
+"""Linux' PATH_MAX without the closing NUL."""
+CONFIG_VALUE_BYTES_MAX: Final = 64 * KIB
+"""One configuration value: a quarter of a journal batch."""
+SNAPSHOT_FRAME_BYTES_MAX: Final = 4 * MIB
+"""One frame of a namespace snapshot: bounds what a reader allocates on a length it reads."""
+ACL_RULES_MAX: Final = 256
+"""Rules of one ACL; each costs about 0.3 us in a permission check that needs it."""

@@ -1,0 +1,466 @@
+"""One accepted connection: bytes in, requests to the service, answers out in one write per block.
+
+Requests wait in a backlog and are taken from it only below every limit; reading pauses while any
+is left there. So one connection holds at most one received block, one request body, the write
+window, and OUTPUT_BYTES_HIGH twice (here and in the transport), whatever its client does.
+"""
+
+import asyncio
+import errno
+from collections import deque
+from typing import Any, Final
+
+from thesan.core.model.errors import OperationError, ThesanError, WireError, Xrd, xrd_code_of
+from thesan.core.model.identity import Identity
+from thesan.core.model.limits import (
+    BIND_STREAMS_MAX,
+    LOGIN_SECONDS_MAX,
+    OUTPUT_BYTES_HIGH,
+    OUTPUT_STALL_SECONDS_MAX,
+    REQUESTS_PER_TURN_MAX,
+    SESSION_IDLE_SECONDS_MAX,
+    SESSION_REQUESTS_MAX,
+    WRITE_WINDOW_BYTES,
+)
+from thesan.core.wire import responses
+from thesan.core.wire.bodies import build_bind
+from thesan.core.wire.numbers import NO_SID
+from thesan.core.wire.requests import (
+    Auth,
+    Bind,
+    EndSession,
+    Login,
+    PgWrite,
+    Ping,
+    Request,
+    Write,
+    WriteV,
+)
+from thesan.core.wire.server import ServerSession
+from thesan.io.transport.answers import OpenRequests
+from thesan.io.transport.outbox import Outbox
+from thesan.io.transport.service import Registry, Service
+from thesan.ports.disk import Disk, Handle
+
+_CARRY_DATA: Final = frozenset((Write, PgWrite, WriteV))
+_OF_THE_DRIVER: Final = frozenset((Ping, Login, Auth, Bind, EndSession))
+
+
+class ServerConnection(asyncio.BufferedProtocol):
+    """The transport's side of a session. A Service sees the public attributes and methods."""
+
+    def __init__(self, service: Service, registry: Registry) -> None:
+        self.peer_host = ""
+        """Address of the client."""
+        self.peer_port = 0
+        self.identity: Identity | None = None
+        """Set by the service; None until the caller is authenticated."""
+        self.session_id = b""
+        self.user = ""
+        """Login name; says nothing about identity."""
+        self.pid = 0
+        self.state: Any = None
+        """For the service alone."""
+        self._service = service
+        self._registry = registry
+        self._session = ServerSession(service.settings)
+        self._loop = asyncio.get_running_loop()
+        self._outbox: Outbox | None = None
+        self._in_window = False
+        self._is_ready = False
+        self._is_known = False
+        self._backlog: deque[Request] = deque()
+        self._unanswered = OpenRequests()
+        self._is_reading = True
+        self._is_working = False
+        self._turn_due = False
+        self._streams: dict[int, ServerConnection] = {}
+        self._main: ServerConnection | None = None
+        self._login_timer: asyncio.TimerHandle | None = None
+        self._heard_at = self._loop.time()
+
+    def __repr__(self) -> str:
+        return f"<ServerConnection {self.user or '-'}@{self.peer_host}:{self.peer_port}>"
+
+    # -- for the service -----------------------------------------------------------------------
+    @property
+    def is_closed(self) -> bool:
+        """True once the connection is gone or going: answers lead nowhere."""
+        return self._outbox is None or self._outbox.is_closed
+
+    @property
+    def unanswered_count(self) -> int:
+        """Requests that have no final answer yet."""
+        return len(self._unanswered)
+
+    def reply(self, data: bytes, path_id: int = 0) -> None:
+        """Send whole answer frames, of one request or several, in the next write.
+
+        A request announced by `wait_then_answer` gets its frame as kXR_attn. On a closed
+        connection nothing happens. `path_id` names the substream that the client asked for;
+        OperationError EINVAL when there is none.
+        """
+        if self.is_closed:
+            return
+        stream = self.stream(path_id) if path_id else self
+        stream._put(self._unanswered.settle(data))
+        self._answered()
+
+    def wait_then_answer(self, sid: bytes, seconds: int) -> None:
+        """Tell the client now that the answer to `sid` takes up to `seconds` (kXR_waitresp).
+
+        Once per request, before its `reply`. Not for reads: a bulk answer can't be wrapped.
+        """
+        if self.is_closed:
+            return
+        self._unanswered.announce(sid)
+        self._put(responses.waitresp(sid, seconds))
+
+    async def send_file(
+        self, sid: bytes, disk: Disk, handle: Handle, offset: int, length: int, path_id: int = 0
+    ) -> None:
+        """Answer `sid` with kXR_ok and `length` bytes of a file, past the transport's buffer.
+
+        Sends of one connection leave in the order of the calls. The caller has checked that the
+        file is long enough. Raises OperationError: ECONNRESET when the client is gone, EIO when
+        the file failed in the middle (the connection is then aborted), EINVAL for an unknown
+        `path_id`.
+        """
+        stream = self.stream(path_id)
+        outbox = stream._open_outbox()
+        transport = await outbox.acquire()
+        try:
+            head = responses.ok_head(sid, length)
+            await self._registry.bulk.send_file(transport, head, disk, handle, offset, length)
+        except BaseException:
+            self._abort_both(stream)
+            raise
+        finally:
+            stream._release(outbox)
+        self._finish_bulk(sid)
+
+    async def send_pages(
+        self, sid: bytes, disk: Disk, handle: Handle, offset: int, length: int, path_id: int = 0
+    ) -> None:
+        """Answer a kXR_pgread with kXR_status frames. Otherwise as `send_file`."""
+        stream = self.stream(path_id)
+        outbox = stream._open_outbox()
+        transport = await outbox.acquire()
+        try:
+            await self._registry.bulk.send_pages(transport, sid, disk, handle, offset, length)
+        except BaseException:
+            self._abort_both(stream)
+            raise
+        finally:
+            stream._release(outbox)
+        self._finish_bulk(sid)
+
+    def stream(self, path_id: int) -> "ServerConnection":
+        """The substream `path_id` of this session, itself for 0. OperationError EINVAL if none."""
+        if not path_id:
+            return self
+        stream = self._streams.get(path_id)
+        if stream is None or stream.is_closed:
+            raise OperationError(errno.EINVAL, f"no bound stream {path_id}")
+        return stream
+
+    def close(self) -> None:
+        """Send what is queued, then close. Open requests stay unanswered."""
+        self._backlog.clear()
+        if self._outbox is not None:
+            self._stop_reading()
+            self._outbox.close()
+
+    def abort(self) -> None:
+        """Drop the connection and what is queued."""
+        self._backlog.clear()
+        if self._outbox is not None:
+            self._outbox.abort()
+
+    # -- asyncio: the connection ---------------------------------------------------------------
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._outbox = Outbox(transport)
+        peer = transport.get_extra_info("peername") or ("", 0)
+        self.peer_host, self.peer_port = peer[0], peer[1]
+        if self._registry.opened(self):
+            self._login_timer = self._loop.call_later(LOGIN_SECONDS_MAX, self.abort)
+        else:
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._outbox is not None:
+            self._outbox.lost()
+            self._outbox = None
+        self._stop_login_timer()
+        self._backlog.clear()
+        self._unanswered.clear()
+        if self._main is not None:
+            self._main._forget_stream(self)
+        for stream in list(self._streams.values()):
+            stream.close()
+        self._streams.clear()
+        self._registry.closed(self)
+        if self._is_known:
+            self._is_known = False
+            self._service.closed(self)
+
+    def eof_received(self) -> bool:
+        """Close: a half-closed client gets no more answers, and no XRootD client does that."""
+        return False
+
+    def _stop_login_timer(self) -> None:
+        if self._login_timer is not None:
+            self._login_timer.cancel()
+            self._login_timer = None
+
+    # -- asyncio: bytes in ---------------------------------------------------------------------
+    def get_buffer(self, sizehint: int) -> memoryview:
+        window = self._session.window()
+        self._in_window = window is not None
+        return self._registry.scratch if window is None else window
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._heard_at = self._loop.time()
+        session = self._session
+        try:
+            if self._in_window:
+                requests = session.filled(nbytes)
+            else:
+                requests = session.receive(self._registry.scratch[:nbytes])
+        except WireError as error:
+            self._take_session_output()
+            self._fail(error)
+            return
+        self._take_session_output()
+        if requests:
+            self._backlog.extend(requests)
+            self._work()
+
+    def _take_session_output(self) -> None:
+        output = self._session.take_output()
+        if output:
+            self._put(output)
+
+    def _fail(self, error: WireError) -> None:
+        """The stream is out of step: say why, then close."""
+        self._put(responses.error(NO_SID, error.code, error.text))
+        self.close()
+
+    # -- requests ------------------------------------------------------------------------------
+    def _is_at_limit(self, outbox: Outbox) -> bool:
+        return (
+            outbox.queued_bytes >= OUTPUT_BYTES_HIGH
+            or len(self._unanswered) >= SESSION_REQUESTS_MAX
+            or self._unanswered.held_bytes >= WRITE_WINDOW_BYTES
+        )
+
+    def _work(self) -> None:
+        """Answer the backlog as far as the limits and the turn allow, then write once."""
+        self._turn_due = False
+        outbox = self._outbox
+        if outbox is None or outbox.is_closed:
+            return
+        backlog = self._backlog
+        self._is_working = True
+        turn = REQUESTS_PER_TURN_MAX
+        while backlog and turn and not self._is_at_limit(outbox):
+            turn -= 1
+            answer = self._answer(backlog.popleft())
+            if answer is not None:
+                outbox.put(answer)
+        self._is_working = False
+        outbox.flush()
+        if backlog and not self._is_at_limit(outbox):
+            self._turn_soon()
+        self._adjust_reading(outbox)
+
+    def _answer(self, request: Request) -> bytes | None:
+        """One request's answer, None when it comes later. Never raises."""
+        sid = request.sid
+        unanswered = self._unanswered
+        if sid in unanswered:
+            self._fail(WireError("stream id is in use by an open request", fatal=True))
+            return None
+        kind = type(request)
+        size = len(request.data) if kind in _CARRY_DATA else 0  # type: ignore[union-attr]
+        unanswered.begin(sid, size)
+        try:
+            if self._is_ready and kind not in _OF_THE_DRIVER:
+                answer = self._service.handle(self, request)
+            else:
+                answer = self._answer_session(request)
+        except ThesanError as error:
+            answer = _error_answer(sid, error)
+        except Exception as error:
+            self._report(error, request)
+            answer = responses.error(sid, Xrd.SERVER_ERROR, "internal error; it is in the log")
+        if answer is not None and sid in unanswered:
+            unanswered.finish(sid)
+        return answer
+
+    def _report(self, error: Exception, request: Request) -> None:
+        """A fault of ours goes to the world's exception handler; the client gets an error."""
+        self._loop.call_exception_handler(
+            {
+                "message": f"{type(request).__name__} failed on {self!r}",
+                "exception": error,
+                "protocol": self,
+            }
+        )
+
+    def _answer_session(self, request: Request) -> bytes | None:
+        """Requests that concern the connection itself."""
+        match request:
+            case Ping():
+                return responses.ok(request.sid)
+            case EndSession():
+                return self._end_session(request)
+            case Bind():
+                return self._bind(request)
+            case Login():
+                return self._login(request)
+            case Auth():
+                answer = self._service.auth(self, request)
+                self._enter()
+                return answer
+            case _:
+                raise OperationError(errno.EACCES, "log in first")
+
+    def _login(self, request: Login) -> bytes:
+        if self._registry.is_full:
+            self._loop.call_soon(self.close)
+            raise OperationError(errno.EUSERS, "too many connections")
+        self.session_id = self._registry.new_session_id()
+        self.user = request.username
+        self.pid = request.pid
+        self._is_known = True
+        answer = self._service.login(self, request)
+        self._enter()
+        return answer
+
+    def _enter(self) -> None:
+        """Let the caller in once the service has named it."""
+        if self._is_ready or self.identity is None:
+            return
+        self._is_ready = True
+        self._stop_login_timer()
+        self._registry.entered(self)
+
+    def _end_session(self, request: EndSession) -> bytes:
+        """End an earlier session of the same host; one that is not there has ended already."""
+        other = self._registry.find(request.session_id)
+        if other is not None and other is not self and other.peer_host == self.peer_host:
+            other.abort()
+        return responses.ok(request.sid)
+
+    def _bind(self, request: Bind) -> bytes:
+        """Become a substream of a logged-in session of the same host."""
+        if self._is_known or self._main is not None:
+            raise OperationError(errno.EINVAL, "this connection has a session already")
+        main = self._registry.find(request.session_id)
+        if main is None or main.is_closed or main.peer_host != self.peer_host:
+            raise OperationError(errno.ENOENT, "no such session to bind to")
+        path_id = next((n for n in range(1, BIND_STREAMS_MAX + 1) if n not in main._streams), 0)
+        if not path_id:
+            raise OperationError(errno.EUSERS, f"{BIND_STREAMS_MAX} streams are bound already")
+        main._streams[path_id] = self
+        self._main = main
+        self.user = main.user
+        self._stop_login_timer()
+        return responses.ok(request.sid, build_bind(path_id))
+
+    def _forget_stream(self, stream: "ServerConnection") -> None:
+        for path_id, bound in list(self._streams.items()):
+            if bound is stream:
+                del self._streams[path_id]
+
+    # -- answers -------------------------------------------------------------------------------
+    def _finish_bulk(self, sid: bytes) -> None:
+        if not self.is_closed:
+            self._unanswered.finish(sid)
+            self._answered()
+
+    def _answered(self) -> None:
+        """A late answer is on its way: there may be room for the backlog."""
+        if not self._is_ready:
+            self._enter()
+        if not self._is_working:
+            self._turn_soon()
+
+    def _put(self, data: bytes) -> None:
+        """Queue frames; while requests are worked off the write comes at their end."""
+        if self._outbox is not None:
+            self._outbox.put(data)
+            if not self._is_working:
+                self._turn_soon()
+
+    def _turn_soon(self) -> None:
+        """One write for all answers of this round of the loop."""
+        if not self._turn_due:
+            self._turn_due = True
+            self._loop.call_soon(self._work)
+
+    def _open_outbox(self) -> Outbox:
+        if self._outbox is None:
+            raise OperationError(errno.ECONNRESET, "the client is gone")
+        return self._outbox
+
+    def _release(self, outbox: Outbox) -> None:
+        outbox.release()
+        self._turn_soon()
+
+    def _abort_both(self, stream: "ServerConnection") -> None:
+        """A half-sent answer can't be taken back, on whichever stream it was."""
+        stream.abort()
+        self.abort()
+
+    # -- asyncio: flow -------------------------------------------------------------------------
+    def pause_writing(self) -> None:
+        if self._outbox is not None:
+            self._outbox.pause()
+
+    def resume_writing(self) -> None:
+        if self._outbox is not None:
+            self._outbox.resume()
+            self._turn_soon()
+
+    def _adjust_reading(self, outbox: Outbox) -> None:
+        """Read only while nothing waits; resume well below the limits, not at every answer."""
+        if self._is_reading:
+            if self._backlog or self._is_at_limit(outbox):
+                self._stop_reading()
+        elif (
+            not self._backlog
+            and outbox.queued_bytes <= OUTPUT_BYTES_HIGH // 2
+            and len(self._unanswered) <= SESSION_REQUESTS_MAX // 2
+            and self._unanswered.held_bytes < WRITE_WINDOW_BYTES
+        ):
+            self._is_reading = True
+            outbox.transport.resume_reading()
+
+    def _stop_reading(self) -> None:
+        if self._is_reading and self._outbox is not None and not self._outbox.is_closed:
+            self._is_reading = False
+            self._outbox.transport.pause_reading()
+
+    def sweep(self, now: float) -> None:
+        """Drop a peer that takes nothing; close a session that has asked nothing for long."""
+        outbox = self._outbox
+        if outbox is None:
+            return
+        if outbox.has_stalled(now, OUTPUT_STALL_SECONDS_MAX):
+            self.abort()
+        elif (
+            self._main is None
+            and not self._unanswered
+            and not self._backlog
+            and now - self._heard_at > SESSION_IDLE_SECONDS_MAX
+        ):
+            self.close()
+
+
+def _error_answer(sid: bytes, error: ThesanError) -> bytes:
+    if isinstance(error, OperationError | WireError):
+        return responses.error_of(sid, error)
+    return responses.error(sid, xrd_code_of(error.errno), str(error))
