@@ -24,6 +24,9 @@ _CRC: Final = Struct(">I")
 _PAGE: Final = Struct(f"{PAGE_BYTES}s")
 _UNIT: Final = Struct(f">I{PAGE_BYTES}s")
 
+_BLOCK: Final = Struct("32768s")
+"""Stays in the second-level cache: measured best of 4 KiB to 256 KiB."""
+
 _crc32c: Final = google_crc32c.value
 
 Data = bytes | bytearray | memoryview
@@ -59,6 +62,21 @@ def page_checksums(data: Data, offset: int) -> list[int]:
     return crcs
 
 
+def crc32c_extend(crc: int, data: Data) -> int:
+    """CRC-32C of what `crc` stands for followed by `data`, for any buffer and without a copy of it.
+
+    google_crc32c alone takes bytes only.
+    """
+    extend = google_crc32c.extend
+    if isinstance(data, bytes):
+        return int(extend(crc, data))
+    view = memoryview(data)
+    whole = len(view) // _BLOCK.size * _BLOCK.size
+    for (block,) in _BLOCK.iter_unpack(view[:whole]):
+        crc = extend(crc, block)
+    return int(extend(crc, view[whole:].tobytes())) if whole < len(view) else crc
+
+
 def interleave(data: Data, offset: int) -> bytearray:
     """`data` at file `offset` as the wire wants it: a CRC before each page."""
     raw = bytearray(raw_bytes(offset, len(data)))
@@ -90,11 +108,12 @@ def _put_short(target: bytearray | memoryview, start: int, part: memoryview) -> 
     return start + len(page)
 
 
-def split_pages(raw: bytes | bytearray, offset: int) -> tuple[bytearray, list[int]]:
+def split_pages(raw: bytes | bytearray, offset: int) -> tuple[memoryview, list[int]]:
     """Check and strip the CRCs of what came for file `offset`: (data, file offsets of bad pages).
 
-    A bytearray is changed IN PLACE and returned: a second buffer of its size would cost more than
-    the checksums. Bad pages stay in the data. Raises WireError when `raw` ends inside a CRC.
+    A bytearray is changed IN PLACE and the data are a view of it: a second buffer of its size would
+    cost more than the checksums, and it can't shrink while an event loop still holds its window.
+    Bad pages stay in the data. Raises WireError ArgInvalid when `raw` ends inside a CRC.
     """
     data = raw if isinstance(raw, bytearray) else bytearray(raw)
     length = len(data)
@@ -105,19 +124,17 @@ def split_pages(raw: bytes | bytearray, offset: int) -> tuple[bytearray, list[in
     if 0 < length <= _CRC_BYTES or 0 < last <= _CRC_BYTES:
         raise WireError("page data end inside a checksum", Xrd.ARG_INVALID)
     bad: list[int] = []
-    with memoryview(data) as view:
-        end = _check_short(view, 0, start, 0, offset, bad) if first else 0
-        put = _PAGE.pack_into
-        with view[start : start + whole] as units:
-            for crc, page in _UNIT.iter_unpack(units):
-                if _crc32c(page) != crc:
-                    bad.append(offset + end)
-                put(view, end, page)
-                end += PAGE_BYTES
-        if last:
-            end = _check_short(view, start + whole, length, end, offset, bad)
-    del data[end:]
-    return data, bad
+    view = memoryview(data)
+    end = _check_short(view, 0, start, 0, offset, bad) if first else 0
+    put = _PAGE.pack_into
+    for crc, page in _UNIT.iter_unpack(view[start : start + whole]):
+        if _crc32c(page) != crc:
+            bad.append(offset + end)
+        put(view, end, page)
+        end += PAGE_BYTES
+    if last:
+        end = _check_short(view, start + whole, length, end, offset, bad)
+    return view[:end], bad
 
 
 def _check_short(

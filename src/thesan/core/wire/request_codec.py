@@ -354,7 +354,7 @@ def _encode_prepare(r: rq.Prepare) -> tuple[bytes, bytes]:
 
 
 # -- dispatch ------------------------------------------------------------------------------------
-_DECODERS: Final[dict[int, _Decoder]] = {
+DECODERS: Final[dict[int, _Decoder]] = {
     int(RequestId.AUTH): _decode_auth,
     int(RequestId.QUERY): _decode_query,
     int(RequestId.CHMOD): _decode_chmod,
@@ -384,6 +384,7 @@ _DECODERS: Final[dict[int, _Decoder]] = {
     int(RequestId.TRUNCATE): _decode_truncate,
     int(RequestId.PGREAD): _decode_pgread,
 }
+"""Decoder of (sid, params, body) by request id; kXR_writev has its own way."""
 _UNSUPPORTED: Final = frozenset(
     (RequestId.GPFILE, RequestId.CHKPOINT, RequestId.SIGVER, RequestId.CLONE)
 )
@@ -397,7 +398,7 @@ def decode(sid: bytes, requestid: int, params: bytes, body: bytes | bytearray) -
     `params` has 16 bytes. Raises WireError: InvalidRequest for an unknown id, Arg* for bad
     arguments; fatal where data follow that the header does not count.
     """
-    decoder = _DECODERS.get(requestid)
+    decoder = DECODERS.get(requestid)
     if decoder is not None:
         return decoder(sid, params, body)
     if requestid in _UNSUPPORTED:
