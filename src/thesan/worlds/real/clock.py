@@ -1,0 +1,11 @@
+"""`ports.clock` of this machine."""
+
+import time
+
+
+class RealClock:
+    """The system's time of day."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds since 1970-01-01 UTC."""
+        return time.time_ns()
