@@ -28,7 +28,7 @@ class Frame:
         """False when more follows under this sid."""
 
 
-def frames_of(data: bytes) -> list[Frame]:
+def frames_of(data: bytes | bytearray) -> list[Frame]:
     """The frames of a block made by core.wire.responses; the block must hold whole frames."""
     frames: list[Frame] = []
     start = 0
@@ -81,7 +81,7 @@ class OpenRequests:
         assert sid not in self._late, "waitresp twice"
         self._late[sid] = None
 
-    def settle(self, data: bytes) -> bytes:
+    def settle(self, data: bytes | bytearray) -> bytes | bytearray:
         """Finish what the frames finish; give them back, those of announced requests wrapped."""
         frames = frames_of(data)
         if not self._late:
@@ -89,11 +89,11 @@ class OpenRequests:
                 if frame.is_final:
                     self.finish(frame.sid)
             return data
-        parts: list[bytes] = []
+        parts: list[bytes | bytearray] = []
         for frame in frames:
             part = data[frame.start : frame.end]
             if frame.sid in self._late:
-                part = responses.as_async(part)
+                part = responses.as_async(bytes(part))
             if frame.is_final:
                 self._late.pop(frame.sid, None)
                 self.finish(frame.sid)

@@ -8,6 +8,7 @@ window, and OUTPUT_BYTES_HIGH twice (here and in the transport), whatever its cl
 import asyncio
 import errno
 from collections import deque
+from collections.abc import Container
 from typing import Any, Final
 
 from thesan.core.model.errors import OperationError, ThesanError, WireError, Xrd, xrd_code_of
@@ -24,7 +25,7 @@ from thesan.core.model.limits import (
 )
 from thesan.core.wire import responses
 from thesan.core.wire.bodies import build_bind
-from thesan.core.wire.numbers import NO_SID
+from thesan.core.wire.numbers import NO_SID, Status
 from thesan.core.wire.requests import (
     Auth,
     Bind,
@@ -36,7 +37,7 @@ from thesan.core.wire.requests import (
     Write,
     WriteV,
 )
-from thesan.core.wire.server import ServerSession
+from thesan.core.wire.server import Event, ServerSession
 from thesan.io.transport.answers import OpenRequests
 from thesan.io.transport.outbox import Outbox
 from thesan.io.transport.service import Registry, Service
@@ -69,6 +70,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._in_window = False
         self._is_ready = False
         self._is_known = False
+        self._verdict_due = False
         self._backlog: deque[Request] = deque()
         self._unanswered = OpenRequests()
         self._is_reading = True
@@ -93,7 +95,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         """Requests that have no final answer yet."""
         return len(self._unanswered)
 
-    def reply(self, data: bytes, path_id: int = 0) -> None:
+    def reply(self, data: bytes | bytearray, path_id: int = 0) -> None:
         """Send whole answer frames, of one request or several, in the next write.
 
         A request announced by `wait_then_answer` gets its frame as kXR_attn. On a closed
@@ -104,6 +106,8 @@ class ServerConnection(asyncio.BufferedProtocol):
             return
         stream = self.stream(path_id) if path_id else self
         stream._put(self._unanswered.settle(data))
+        if self._verdict_due:
+            self._conclude(data)
         self._answered()
 
     def wait_then_answer(self, sid: bytes, seconds: int) -> None:
@@ -163,6 +167,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         if stream is None or stream.is_closed:
             raise OperationError(errno.EINVAL, f"no bound stream {path_id}")
         return stream
+
+    def limit_writes(self, handles: Container[int]) -> None:
+        """Accept the data of writes to these handles only; others are refused unread."""
+        self._session.writable = handles
 
     def close(self) -> None:
         """Send what is queued, then close. Open requests stay unanswered."""
@@ -228,9 +236,8 @@ class ServerConnection(asyncio.BufferedProtocol):
                 requests = session.filled(nbytes)
             else:
                 requests = session.receive(self._registry.scratch[:nbytes])
-        except WireError as error:
-            self._take_session_output()
-            self._fail(error)
+        except WireError:
+            self._give_up()
             return
         self._take_session_output()
         if requests:
@@ -242,9 +249,9 @@ class ServerConnection(asyncio.BufferedProtocol):
         if output:
             self._put(output)
 
-    def _fail(self, error: WireError) -> None:
-        """The stream is out of step: say why, then close."""
-        self._put(responses.error(NO_SID, error.code, error.text))
+    def _give_up(self) -> None:
+        """The stream is out of step: the session has said why, where that makes sense."""
+        self._take_session_output()
         self.close()
 
     # -- requests ------------------------------------------------------------------------------
@@ -269,18 +276,21 @@ class ServerConnection(asyncio.BufferedProtocol):
             answer = self._answer(backlog.popleft())
             if answer is not None:
                 outbox.put(answer)
+                if self._verdict_due:
+                    self._conclude(answer)
         self._is_working = False
         outbox.flush()
         if backlog and not self._is_at_limit(outbox):
             self._turn_soon()
         self._adjust_reading(outbox)
 
-    def _answer(self, request: Request) -> bytes | None:
+    def _answer(self, request: Request) -> bytes | bytearray | None:
         """One request's answer, None when it comes later. Never raises."""
         sid = request.sid
         unanswered = self._unanswered
         if sid in unanswered:
-            self._fail(WireError("stream id is in use by an open request", fatal=True))
+            self._put(responses.error(NO_SID, Xrd.INVALID_REQUEST, "stream id is in use"))
+            self.close()
             return None
         kind = type(request)
         size = len(request.data) if kind in _CARRY_DATA else 0  # type: ignore[union-attr]
@@ -309,7 +319,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             }
         )
 
-    def _answer_session(self, request: Request) -> bytes | None:
+    def _answer_session(self, request: Request) -> bytes | bytearray | None:
         """Requests that concern the connection itself."""
         match request:
             case Ping():
@@ -317,13 +327,14 @@ class ServerConnection(asyncio.BufferedProtocol):
             case EndSession():
                 return self._end_session(request)
             case Bind():
+                self._verdict_due = True
                 return self._bind(request)
             case Login():
+                self._verdict_due = True
                 return self._login(request)
             case Auth():
-                answer = self._service.auth(self, request)
-                self._enter()
-                return answer
+                self._verdict_due = True
+                return self._service.auth(self, request)
             case _:
                 raise OperationError(errno.EACCES, "log in first")
 
@@ -335,17 +346,29 @@ class ServerConnection(asyncio.BufferedProtocol):
         self.user = request.username
         self.pid = request.pid
         self._is_known = True
-        answer = self._service.login(self, request)
-        self._enter()
-        return answer
+        return self._service.login(self, request)
 
-    def _enter(self) -> None:
-        """Let the caller in once the service has named it."""
-        if self._is_ready or self.identity is None:
+    def _conclude(self, answer: bytes | bytearray) -> None:
+        """Tell the session how the login, auth or bind ended; take what came behind it."""
+        self._verdict_due = False
+        status = responses.HEAD.unpack_from(answer)[1]
+        if status == Status.OK and (self.identity is not None or self._main is not None):
+            verdict = Event.ACCEPTED
+            self._stop_login_timer()
+            if self._main is None:
+                self._is_ready = True
+                self._registry.entered(self)
+        elif status in (Status.OK, Status.AUTHMORE):
+            verdict = Event.MORE
+        else:
+            verdict = Event.REFUSED
+        try:
+            requests = self._session.conclude(verdict)
+        except WireError:
+            self._give_up()
             return
-        self._is_ready = True
-        self._stop_login_timer()
-        self._registry.entered(self)
+        self._take_session_output()
+        self._backlog.extend(requests)
 
     def _end_session(self, request: EndSession) -> bytes:
         """End an earlier session of the same host; one that is not there has ended already."""
@@ -367,7 +390,6 @@ class ServerConnection(asyncio.BufferedProtocol):
         main._streams[path_id] = self
         self._main = main
         self.user = main.user
-        self._stop_login_timer()
         return responses.ok(request.sid, build_bind(path_id))
 
     def _forget_stream(self, stream: "ServerConnection") -> None:
@@ -383,12 +405,10 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _answered(self) -> None:
         """A late answer is on its way: there may be room for the backlog."""
-        if not self._is_ready:
-            self._enter()
         if not self._is_working:
             self._turn_soon()
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: bytes | bytearray) -> None:
         """Queue frames; while requests are worked off the write comes at their end."""
         if self._outbox is not None:
             self._outbox.put(data)
@@ -427,6 +447,8 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _adjust_reading(self, outbox: Outbox) -> None:
         """Read only while nothing waits; resume well below the limits, not at every answer."""
+        if outbox.is_closed:
+            return
         if self._is_reading:
             if self._backlog or self._is_at_limit(outbox):
                 self._stop_reading()

@@ -36,7 +36,7 @@ class Service(Protocol):
         """
         ...
 
-    def handle(self, connection: "ServerConnection", request: Request) -> bytes | None:
+    def handle(self, connection: "ServerConnection", request: Request) -> bytes | bytearray | None:
         """Answer a request of an authenticated connection with whole frames.
 
         None: the answer follows through `connection.reply`, `send_file` or `send_pages`.
