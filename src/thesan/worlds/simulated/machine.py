@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from thesan.worlds.simulated.platter import Platter
 from thesan.worlds.simulated.process import SimProcess
 
 if TYPE_CHECKING:
@@ -28,10 +29,18 @@ class Machine:
         self.vanished: list[SimSocket] = []
         """Connections that a power cut took: their peers do not know yet."""
         self.processes: dict[SimProcess, None] = {}
+        self.platters: dict[str, Platter] = {}
+        """Disks by the path where they are mounted."""
         self._port = EPHEMERAL_PORT_MIN
 
     def __repr__(self) -> str:
         return f"<Machine {self.name} {self.address}>"
+
+    def mount(self, path: str) -> Platter:
+        """A new empty disk at `path`."""
+        assert path not in self.platters, f"{path} is mounted already"
+        platter = self.platters[path] = Platter(f"{self.name}:{path}")
+        return platter
 
     def ephemeral_port(self) -> int:
         """A port that nobody listens on."""

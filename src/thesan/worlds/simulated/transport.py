@@ -41,6 +41,7 @@ class SimTransport(asyncio.Transport):
         self._eof_asked = False
         self._closing = False
         self._lost = False
+        self._raw_room: asyncio.Future[None] | None = None
         self.ended: Callable[[SimTransport], None] | None = None
         """Called once the protocol has heard of the end."""
         socket.owner = self
@@ -73,6 +74,12 @@ class SimTransport(asyncio.Transport):
         """The window has room again."""
         if self._buffer:
             self._loop.call_soon(self._flush, context=self._context)
+        self._wake_raw()
+
+    def _wake_raw(self) -> None:
+        room, self._raw_room = self._raw_room, None
+        if room is not None and not room.done():
+            room.set_result(None)
 
     def socket_failed(self, error: OSError) -> None:
         """The connection is gone."""
@@ -166,6 +173,20 @@ class SimTransport(asyncio.Transport):
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         """One write of all parts, as asyncio does since 3.12."""
         self.write(b"".join(list_of_data))
+
+    async def send_raw(self, data: bytes) -> None:
+        """Send past the buffer, as ports.bulk does on the raw socket; it must be empty.
+
+        Raises ConnectionResetError when the connection is gone.
+        """
+        assert not self._buffer, "a raw send would overtake buffered bytes"
+        while data:
+            if self._lost or self._socket.gone:
+                raise ConnectionResetError(104, "Connection reset by peer")
+            data = data[self._socket.send(data) :]
+            if data:
+                self._raw_room = self._loop.create_future()
+                await self._raw_room
 
     def _flush(self) -> None:
         if self._socket.gone:
@@ -270,6 +291,7 @@ class SimTransport(asyncio.Transport):
         self._closing = True
         self._drop_buffer()
         self._socket.close()
+        self._wake_raw()
         try:
             self._protocol.connection_lost(error if isinstance(error, Exception) else None)
         finally:
