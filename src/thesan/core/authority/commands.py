@@ -55,7 +55,9 @@ _TABLE: Final = (
     Command("fs", "ls", Who.ANYONE, _READ, "list filesystems"),
     Command("fs", "status", Who.ANYONE, _READ, "everything known of one filesystem"),
     Command("fs", "add", Who.ROOT, _CHANGE, "add a filesystem to a space"),
-    Command("fs", "config", Who.ROOT, _CHANGE, "set configstatus, headroom, forcegeotag..."),
+    Command(
+        "fs", "config", Who.ROOT, _CHANGE, "set configstatus, headroom, forcegeotag and other keys"
+    ),
     Command("fs", "boot", Who.ROOT, _CHANGE, "let the FST boot filesystems again"),
     Command("fs", "mv", Who.ROOT, _CHANGE, "move a filesystem to another group or space"),
     Command("fs", "rm", Who.ROOT, _CHANGE, "remove an empty filesystem"),

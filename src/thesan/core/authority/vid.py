@@ -65,10 +65,9 @@ def _find(rules: VidRules, prot: str, name: str, host: str) -> _Found:
         if rule.prot == prot and rule.user == name and rule.host.fullmatch(host):
             return _Found(*rule.ids, is_open=False)
     ids: Ids | None = None
-    if prot == "host":
-        ids = rules.users.get(("host", host))
-    elif name != PASSWORD_DATABASE:
-        ids = rules.users.get((prot, name))
+    named = host if prot == "host" else name
+    if named != PASSWORD_DATABASE:
+        ids = rules.users.get((prot, named))
     if ids is not None:
         return _Found(*ids, is_open=False)
     if prot == "thk":
