@@ -66,7 +66,7 @@ class JournalWriter:
         self.confirmed_at = float("-inf")
         """`loop.time()` at which the last confirmed append or beat was sent."""
         self.unsettled_since: float | None = None
-        """`loop.time()` since which the engine owes an answer; None when it does not."""
+        """`loop.time()` since which an append waits for its outcome; None when none does."""
         self._engine = engine
         self._crc = prev_crc
         self._on_lost = on_lost
@@ -189,17 +189,18 @@ class JournalWriter:
         another JournalError when the journal is not what this master wrote."""
         loop = asyncio.get_running_loop()
         pause = JOURNAL_RETRY_SECONDS
+        is_unsure = False
+        self.unsettled_since = loop.time()
         while True:
             sent_at = loop.time()
             try:
                 async with asyncio.timeout(self._append_seconds_max):
                     await self._engine.append(self.owner, seq, data)
             except (Unavailable, TimeoutError):
-                if self.unsettled_since is None:
-                    self.unsettled_since = sent_at
+                is_unsure = True
             except Fenced:
                 # After a try of unknown outcome this says nothing about that first try.
-                if self.unsettled_since is None:
+                if not is_unsure:
                     raise
             else:
                 self.confirmed_at = sent_at
@@ -292,6 +293,7 @@ class JournalWriter:
         if self.lost is not None:
             return False
         self.lost = str(error)
+        self.unsettled_since = None
         if self._beat_timer is not None:
             self._beat_timer.cancel()
         while self._settled:

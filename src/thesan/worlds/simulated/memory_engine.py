@@ -7,6 +7,7 @@ may do: lose the request, lose the answer, or deliver the request long after the
 """
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from enum import Enum
@@ -215,8 +216,10 @@ class MemoryEngine:
             case Fault.LOST_REQUEST:
                 raise await self._silence()
             case Fault.LATE:
-                loop = asyncio.get_running_loop()
-                loop.call_later(self.weather.late_seconds, _try, effect)
+                # In the network's context, not in the node's: its crash does not stop a message.
+                asyncio.get_running_loop().call_later(
+                    self.weather.late_seconds, _try, effect, context=contextvars.Context()
+                )
                 raise await self._silence()
             case Fault.NONE | Fault.LOST_ANSWER:
                 if not self._is_reached():
