@@ -239,15 +239,14 @@ class ServerConnection(asyncio.BufferedProtocol):
         except WireError:
             self._give_up()
             return
+        self._backlog.extend(requests)
         self._take_session_output()
-        if requests:
-            self._backlog.extend(requests)
-            self._work()
+        self._work()
 
     def _take_session_output(self) -> None:
         output = self._session.take_output()
-        if output:
-            self._put(output)
+        if output and self._outbox is not None:
+            self._outbox.put(output)
 
     def _give_up(self) -> None:
         """The stream is out of step: the session has said why, where that makes sense."""
