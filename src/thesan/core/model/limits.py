@@ -233,6 +233,18 @@ UPLOADS_KEPT_MAX: Final = 100_000
 """Uploads under way that an MGM remembers for reconnecting writers: about 40 MB."""
 UPLOAD_SECONDS_MAX: Final = 86400.0
 """After a day nobody goes on with a broken upload."""
+DICE_POOL_BYTES: Final = 4096
+"""Entropy fetched at once for nonces and draws: 200 opens."""
+FST_RETURN_SECONDS_MAX: Final = 60.0
+"""While a silent FST may still come back (a restart), opens that need it wait rather than fail."""
+EMPTY_HANDLES_MAX: Final = 1024
+"""Files without content that one session may have open at the MGM."""
+ACCOUNT_SECONDS_MAX: Final = 300.0
+"""A change of the host's accounts is seen after this time."""
+NAMES_CACHED_MAX: Final = 10_000
+"""User and group names kept for stat texts; a lookup may ask LDAP."""
+CHECKPOINT_SECONDS: Final = 5.0
+"""Interval of store flush and journal trim: bounds what is replayed after a crash."""
 
 # -- transport ---------------------------------------------------------------------------------
 REQUESTS_PER_TURN_MAX: Final = 1024

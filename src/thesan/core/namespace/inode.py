@@ -1,56 +1,69 @@
 """Inodes in memory and their records in the store.
 
-An Inode lives in the `children` of its parent directory, a Directory also in Tree.directories. An
-object is valid within the synchronous call that got it; across awaits keep the fid (eviction drops
-objects). Only `state` and the `apply_*` files change one.
+An Inode lives in the `children` of its parent directory; a Directory also in Tree.directories, an
+inode with several names also in Tree.linked. An object is valid within the synchronous call that
+got it; across awaits keep the fid (eviction drops objects). Only ops change one.
 """
 
-import errno
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from thesan.core.model.errors import OperationError, StoreError
+from thesan.core.model.errors import StoreError
 
 S_IFMT: Final = 0o170000
 S_IFDIR: Final = 0o040000
 S_IFREG: Final = 0o100000
 S_IFLNK: Final = 0o120000
+S_ISUID: Final = 0o4000
+S_ISGID: Final = 0o2000
+S_ISVTX: Final = 0o1000
 PERMISSION_BITS: Final = 0o7777
+EVERYBODY_X: Final = 0o111
+
+FLAG_XATTRS: Final = 1
+"""The inode has an X record."""
+FLAG_QUOTA: Final = 2
+"""The directory is a quota node."""
 
 
-class Inode(msgspec.Struct, gc=False, weakref=False):
+class Inode(msgspec.Struct, gc=False, array_like=True):
     """A file or symbolic link; Directory is a subclass. About 430 bytes with name and dict slot.
 
-    gc=False: an Inode refers to no container that could refer back to it.
+    gc=False: an Inode refers to nothing that could refer back to it. The fields up to `target`
+    are its record in the store, in this order; the others live in memory only.
     """
 
-    fid: int
-    seq: int
-    """Tag of the last op that changed it (argument of Namespace.apply); 0 when loaded."""
-    parent: int
-    """Fid of the directory that holds the primary name."""
-    name: str
-    """Primary name; a hard link's other names are in the store's L records."""
     mode: int
     """st_mode: type and permission bits."""
+    parent: int
+    """Fid of the directory that holds the primary name; 0 for the root."""
+    name: str
+    """Primary name; the other names of a hard-linked inode are in its L records."""
     uid: int
     gid: int
     nlink: int
+    """Of a directory 2 + number of subdirectories."""
     size: int
     """Bytes; of a symbolic link the length of its target; of a directory its entry count."""
     mtime_ns: int
     ctime_ns: int
     birth_ns: int
-    layout: int = 0
+    flags: int
+    """FLAG_XATTRS, FLAG_QUOTA."""
+    layout: int
     """Layout id, core/model/layouts.py; 0 for what is not a file."""
-    locations: tuple[int, ...] = ()
+    locations: tuple[int, ...]
     """fsids of the replicas."""
-    adler32: int | None = None
-    crc32c: int | None = None
-    xattrs: dict[str, bytes] | None = None
-    target: str | None = None
+    adler32: int | None
+    crc32c: int | None
+    target: str | None
     """Of a symbolic link."""
+    fid: int = 0
+    seq: int = 0
+    """Tag of the last op that changed it (argument of Namespace.apply); 0 when loaded."""
+    xattrs: dict[str, bytes] | None = None
+    """None when there are none."""
     text: bytes | None = None
     """Free for the MGM to keep the finished stat text; every change of the inode resets it."""
 
@@ -68,3 +81,158 @@ class Inode(msgspec.Struct, gc=False, weakref=False):
     def is_symlink(self) -> bool:
         """True for a symbolic link."""
         return self.mode & S_IFMT == S_IFLNK
+
+    @property
+    def physical_bytes(self) -> int:
+        """Size times replicas."""
+        return self.size * len(self.locations)
+
+
+class Directory(Inode, gc=False, array_like=True):
+    """A directory with the part of its entries that is in memory."""
+
+    children: dict[str, Inode] = msgspec.field(default_factory=dict)
+    complete: bool = False
+    """True when `children` has every entry: a name that is not there does not exist."""
+    open_x: bool = False
+    """True when anybody may search it, by mode bits and without an ACL that could forbid it."""
+    used: bool = False
+    """Set by lookups, cleared by the eviction clock."""
+    names: list[str] | None = None
+    """Sorted names of a complete directory, kept from one listing page to the next."""
+
+    @property
+    def is_quota_node(self) -> bool:
+        """True when usage below is accounted here."""
+        return self.flags & FLAG_QUOTA != 0
+
+    def set_open(self) -> None:
+        """Recompute `open_x` after a change of mode or attributes."""
+        xattrs = self.xattrs
+        self.open_x = self.mode & EVERYBODY_X == EVERYBODY_X and (
+            xattrs is None or ("sys.acl" not in xattrs and "user.acl" not in xattrs)
+        )
+
+
+def new_directory(
+    fid: int, parent: int, name: str, mode: int, uid: int, gid: int, time_ns: int
+) -> Directory:
+    """An empty directory; `mode` without type bits."""
+    directory = Directory(
+        S_IFDIR | mode,
+        parent,
+        name,
+        uid,
+        gid,
+        2,
+        0,
+        time_ns,
+        time_ns,
+        time_ns,
+        0,
+        0,
+        (),
+        None,
+        None,
+        None,
+        fid,
+        complete=True,
+    )
+    directory.set_open()
+    return directory
+
+
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_encode = msgspec.msgpack.Encoder().encode
+_inode_decoder = msgspec.msgpack.Decoder(Inode)
+_directory_decoder = msgspec.msgpack.Decoder(Directory)
+_xattrs_decoder = msgspec.msgpack.Decoder(dict[str, bytes])
+
+
+def encode_record(inode: Inode) -> bytes:
+    """Value of an I record: msgpack array of the fields of Inode up to `target`."""
+    return _encode(
+        (
+            inode.mode,
+            inode.parent,
+            inode.name,
+            inode.uid,
+            inode.gid,
+            inode.nlink,
+            inode.size,
+            inode.mtime_ns,
+            inode.ctime_ns,
+            inode.birth_ns,
+            inode.flags,
+            inode.layout,
+            inode.locations,
+            inode.adler32,
+            inode.crc32c,
+            inode.target,
+        )
+    )
+
+
+def decode_record(fid: int, record: bytes) -> Inode:
+    """Inode or Directory of an I record, without its attributes. Raises StoreError."""
+    try:
+        inode = _inode_decoder.decode(record)
+        if inode.mode & S_IFMT == S_IFDIR:
+            inode = _directory_decoder.decode(record)
+    except msgspec.DecodeError as error:
+        raise StoreError(f"unreadable inode record {fid}: {error}") from error
+    inode.fid = fid
+    _share(inode)
+    return inode
+
+
+def encode_xattrs(xattrs: dict[str, bytes]) -> bytes:
+    """Value of an X record; the same for every order of insertion."""
+    return _encoder.encode(xattrs)
+
+
+def decode_xattrs(fid: int, record: bytes) -> dict[str, bytes]:
+    """Raises StoreError."""
+    try:
+        return _xattrs_decoder.decode(record)
+    except msgspec.DecodeError as error:
+        raise StoreError(f"unreadable attribute record {fid}: {error}") from error
+
+
+_SHARED_MAX: Final = 65536
+_shared: dict[int | tuple[int, ...], int | tuple[int, ...]] = {}
+"""Values that many inodes have in common: modes, owners, layouts, location sets, parents."""
+
+
+def share_int(value: int) -> int:
+    """The one object for this number."""
+    if value < 257:
+        return value
+    kept = _shared.setdefault(value, value)
+    _bound_shared()
+    return kept  # type: ignore[return-value]
+
+
+def share_locations(value: tuple[int, ...]) -> tuple[int, ...]:
+    """The one object for this set of locations."""
+    kept = _shared.setdefault(value, value)
+    _bound_shared()
+    return kept  # type: ignore[return-value]
+
+
+def _bound_shared() -> None:
+    if len(_shared) > _SHARED_MAX:
+        _shared.clear()
+
+
+def _share(inode: Inode) -> None:
+    inode.mode = share_int(inode.mode)
+    inode.uid = share_int(inode.uid)
+    inode.gid = share_int(inode.gid)
+    inode.layout = share_int(inode.layout)
+    inode.locations = share_locations(inode.locations)
+    mtime_ns = inode.mtime_ns
+    if inode.ctime_ns == mtime_ns:
+        inode.ctime_ns = mtime_ns
+    if inode.birth_ns == mtime_ns:
+        inode.birth_ns = mtime_ns

@@ -23,7 +23,7 @@ class _Op(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown
 
 
 # -- names ---------------------------------------------------------------------------------------
-class MakeDirectory(_Op, tag=1):
+class MakeDirectory(_Op, frozen=True, tag=1):
     """New empty directory; sys.* attributes of the parent are inherited.
 
     ENOENT/ENOTDIR parent, EEXIST name."""
@@ -39,7 +39,7 @@ class MakeDirectory(_Op, tag=1):
     op_id: bytes = b""
 
 
-class CreateFile(_Op, tag=2):
+class CreateFile(_Op, frozen=True, tag=2):
     """New empty file without replicas (`touch`). ENOENT/ENOTDIR parent, EEXIST name."""
 
     parent: int
@@ -53,7 +53,7 @@ class CreateFile(_Op, tag=2):
     op_id: bytes = b""
 
 
-class Symlink(_Op, tag=3):
+class Symlink(_Op, frozen=True, tag=3):
     """New symbolic link. ENOENT/ENOTDIR parent, EEXIST name."""
 
     parent: int
@@ -66,7 +66,7 @@ class Symlink(_Op, tag=3):
     op_id: bytes = b""
 
 
-class Link(_Op, tag=4):
+class Link(_Op, frozen=True, tag=4):
     """One more name for a file or symbolic link. EPERM directory, EMLINK, EEXIST, ENOENT, EXDEV
     (other quota node)."""
 
@@ -77,7 +77,7 @@ class Link(_Op, tag=4):
     op_id: bytes = b""
 
 
-class Unlink(_Op, tag=5):
+class Unlink(_Op, frozen=True, tag=5):
     """Remove a name; with the last one the file goes and its replicas await deletion.
 
     ENOENT, EISDIR."""
@@ -88,7 +88,7 @@ class Unlink(_Op, tag=5):
     op_id: bytes = b""
 
 
-class RemoveDirectory(_Op, tag=6):
+class RemoveDirectory(_Op, frozen=True, tag=6):
     """Remove an empty directory. ENOENT, ENOTDIR, ENOTEMPTY, EBUSY (quota node or root)."""
 
     parent: int
@@ -97,7 +97,7 @@ class RemoveDirectory(_Op, tag=6):
     op_id: bytes = b""
 
 
-class Rename(_Op, tag=7):
+class Rename(_Op, frozen=True, tag=7):
     """POSIX rename. ENOENT, EISDIR, ENOTDIR, ENOTEMPTY, EINVAL (into its own subtree), EEXIST
     (`no_replace`), EXDEV (a directory with content, to another quota node)."""
 
@@ -111,7 +111,7 @@ class Rename(_Op, tag=7):
 
 
 # -- files ---------------------------------------------------------------------------------------
-class CommitFile(_Op, tag=8):
+class CommitFile(_Op, frozen=True, tag=8):
     """An upload is complete: the file appears, or takes the place of the non-directory there.
 
     Idempotent by fid: a resend with the same content succeeds and changes nothing. A regular file
@@ -141,10 +141,11 @@ class CommitFile(_Op, tag=8):
     """fsids that were placed but hold no good replica: whatever lies there is to be deleted."""
 
 
-class UpdateFile(_Op, tag=9):
-    """Content changed in place. ENOENT, EISDIR; EINVAL when every replica would be lost.
+class UpdateFile(_Op, frozen=True, tag=9):
+    """Content changed in place. ENOENT, EISDIR; EIO when no good replica would be left.
 
-    `lost` replicas missed the update and are dropped; set-user-id bits are cleared."""
+    `lost` replicas missed the update and are dropped; set-user-id bits are cleared. An update is
+    not idempotent by itself: give the capability's id as `op_id`."""
 
     fid: int
     size: int
@@ -153,16 +154,20 @@ class UpdateFile(_Op, tag=9):
     mtime_ns: int
     time_ns: int
     lost: tuple[int, ...] = ()
+    locations: tuple[int, ...] | None = None
+    """fsids that hold a good replica now; None: as before, less the lost ones."""
+    op_id: bytes = b""
 
 
-class AddReplica(_Op, tag=10):
-    """One more good replica. No change when it is registered. ENOENT, EISDIR."""
+class AddReplica(_Op, frozen=True, tag=10):
+    """One more good replica. No change when it is registered. ENOENT, EISDIR, EMLINK (too many),
+    EINPROGRESS (the fs is still to delete an older one)."""
 
     fid: int
     fsid: int
 
 
-class DropReplica(_Op, tag=11):
+class DropReplica(_Op, frozen=True, tag=11):
     """Unregister a replica; `delete` sends it to the fs' deletion list. ENOENT, EISDIR, ENODATA
     (not registered), EINVAL (the last one of a file with content, without `force`)."""
 
@@ -172,21 +177,21 @@ class DropReplica(_Op, tag=11):
     force: bool = False
 
 
-class DiscardReplicas(_Op, tag=12):
-    """Replicas of a file that never entered the namespace await deletion. EEXIST when registered."""
+class DiscardReplicas(_Op, frozen=True, tag=12):
+    """Replicas of a file that never entered the namespace await deletion. EEXIST (registered)."""
 
     fid: int
     fsids: tuple[int, ...]
 
 
-class DeletionDone(_Op, tag=13):
+class DeletionDone(_Op, frozen=True, tag=13):
     """(fsid, fid) pairs that FSTs have removed from disk. Unknown pairs are ignored."""
 
     pairs: tuple[tuple[int, int], ...]
 
 
 # -- attributes ----------------------------------------------------------------------------------
-class SetAttributes(_Op, tag=14):
+class SetAttributes(_Op, frozen=True, tag=14):
     """chmod, chown, utimes: None leaves a field. ENOENT."""
 
     fid: int
@@ -200,7 +205,7 @@ class SetAttributes(_Op, tag=14):
     op_id: bytes = b""
 
 
-class SetXattr(_Op, tag=15):
+class SetXattr(_Op, frozen=True, tag=15):
     """Set one extended attribute. ENOENT, EEXIST (`create`), ENODATA (`replace`), ENOSPC (too many
     or too large all told)."""
 
@@ -213,7 +218,7 @@ class SetXattr(_Op, tag=15):
     op_id: bytes = b""
 
 
-class RemoveXattr(_Op, tag=16):
+class RemoveXattr(_Op, frozen=True, tag=16):
     """Remove one extended attribute. ENOENT, ENODATA."""
 
     fid: int
@@ -223,13 +228,13 @@ class RemoveXattr(_Op, tag=16):
 
 
 # -- instance ------------------------------------------------------------------------------------
-class ReserveFids(_Op, tag=17):
+class ReserveFids(_Op, frozen=True, tag=17):
     """Fids below `limit` may be given out from now on. EINVAL when it does not grow."""
 
     limit: int
 
 
-class ConfigSet(_Op, tag=18):
+class ConfigSet(_Op, frozen=True, tag=18):
     """Set (None: remove) one configuration value; removing what is absent changes nothing."""
 
     section: str
@@ -238,7 +243,7 @@ class ConfigSet(_Op, tag=18):
     op_id: bytes = b""
 
 
-class QuotaSet(_Op, tag=19):
+class QuotaSet(_Op, frozen=True, tag=19):
     """Set limits of one account of a quota node; makes the directory a quota node if it was none.
 
     `kind` is `u`, `g` or `p` (project: everything in the node, id 0). None removes that limit;
@@ -254,14 +259,14 @@ class QuotaSet(_Op, tag=19):
     op_id: bytes = b""
 
 
-class QuotaRemove(_Op, tag=20):
+class QuotaRemove(_Op, frozen=True, tag=20):
     """A directory is no quota node any more; its usage goes to the node above. ENOENT, ENODATA."""
 
     fid: int
     op_id: bytes = b""
 
 
-class RememberResult(_Op, tag=21):
+class RememberResult(_Op, frozen=True, tag=21):
     """Remember an answer that no other op carries. EEXIST when the id has a result."""
 
     op_id: bytes

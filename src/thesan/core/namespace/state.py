@@ -1,68 +1,168 @@
-"""Namespace: the replicated state machine (signatures; the body follows)."""
+"""Namespace: the replicated state machine. What the journal says, in order, is what it is.
 
-from collections.abc import Sequence
-from typing import Protocol
+Master:   result = ns.apply(op, tag) at once, and journal it; when the journal has committed it:
+          changes = ns.take_changes(op_number, seq, epoch, crc); store.write(changes);
+          ns.settle(changes). Answers that show the op leave after that.
+Follower: for each op of an entry ns.apply(decode_op(op), seq); then the same three calls.
+An op that was applied on the master applies on every follower: an OperationError there, or a
+digest that differs at the same op_count, means that this replica has diverged and must be dropped.
+"""
 
+from collections.abc import Callable
+from typing import Any, Final
+
+from thesan.core.model.errors import OperationError, StoreError
+from thesan.core.model.limits import CACHE_ENTRIES_MAX
+from thesan.core.namespace import apply_attributes, apply_files, apply_instance, apply_names, ops
+from thesan.core.namespace.apply_instance import check_op_id, remember, remembered
+from thesan.core.namespace.apply_rename import rename
 from thesan.core.namespace.ops import Op, Result
+from thesan.core.namespace.tables import Change, Source
+from thesan.core.namespace.tree import Tree
 
-Change = tuple[bytes, bytes | None]
+_Handler = Callable[[Tree, Any, int], Result]
 
+_HANDLERS: Final[dict[type[Op], _Handler]] = {
+    ops.MakeDirectory: apply_names.make_directory,
+    ops.CreateFile: apply_names.create_file,
+    ops.Symlink: apply_names.symlink,
+    ops.Link: apply_names.link,
+    ops.Unlink: apply_names.unlink,
+    ops.RemoveDirectory: apply_names.remove_directory,
+    ops.Rename: rename,
+    ops.CommitFile: apply_files.commit_file,
+    ops.UpdateFile: apply_files.update_file,
+    ops.AddReplica: apply_files.add_replica,
+    ops.DropReplica: apply_files.drop_replica,
+    ops.DiscardReplicas: apply_files.discard_replicas,
+    ops.DeletionDone: apply_files.deletion_done,
+    ops.SetAttributes: apply_attributes.set_attributes,
+    ops.SetXattr: apply_attributes.set_xattr,
+    ops.RemoveXattr: apply_attributes.remove_xattr,
+    ops.ReserveFids: apply_instance.reserve_fids,
+    ops.ConfigSet: apply_instance.config_set,
+    ops.QuotaSet: apply_instance.quota_set,
+    ops.QuotaRemove: apply_instance.quota_remove,
+    ops.RememberResult: apply_instance.remember_result,
+}
 
-class Source(Protocol):
-    """The part of ports.store that the namespace reads from."""
-
-    def get(self, key: bytes) -> bytes | None: ...
-    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]: ...
-    def scan(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]: ...
+_REMEMBERED: Final = frozenset(
+    kind
+    for kind in _HANDLERS
+    if "op_id" in kind.__struct_fields__ and kind is not ops.RememberResult
+)
+"""Ops whose result is kept under their op_id."""
 
 
 class Namespace:
-    """The state after some op of the journal.
+    """The state after some op of the journal, over a store that holds a prefix of it."""
 
-    Master:   ns.apply(op, tag) at once -> op number ns.op_count; when the journal has committed the
-              op: changes = ns.take_changes(op_number, seq, epoch, crc); store.write(changes);
-              ns.settle(changes).
-    Follower: for op in entry: ns.apply(decode_op(op), entry.seq); then the same three calls.
-    """
+    def __init__(self, source: Source, cache_entries_max: int = CACHE_ENTRIES_MAX) -> None:
+        """Opens what the store holds; an empty store is a fresh namespace with a root directory.
+        Serves at once: everything is loaded when it is asked for. Raises StoreError."""
+        self.tree = Tree(source, cache_entries_max)
+        self._broken = ""
 
-    def __init__(self, source: Source) -> None:
-        """Opens whatever the store holds (empty: a fresh namespace with the root only)."""
-        raise NotImplementedError
+    @property
+    def op_count(self) -> int:
+        """Number of the last op applied, counted since the instance began."""
+        return self.tree.tables.op_count
 
-    op_count: int
-    """Number of ops applied since the instance began; persisted."""
-    digest: bytes
-    """Chained blake2b (16 bytes) over the write-set of every op; depends on ops only, not on
-    batches. Equal op_count and unequal digest = diverged replica."""
-    applied_seq: int
-    """Journal seq given to the last take_changes, or found in the store."""
-    committed_tag: int
-    """Tag of the last op that was settled. An inode with seq > committed_tag is uncommitted."""
-    tree_tag: int
-    """Tag of the last op that changed a directory's name or permissions, or a symbolic link: what
-    a path walk depends on besides the inode it ends at. An answer about `inode` may leave when
-    max(inode.seq, ns.tree_tag) <= ns.committed_tag."""
-    fid_limit: int
-    """ReserveFids: fids below may be given out."""
+    @property
+    def digest(self) -> bytes:
+        """Chain of blake2b over the write-set of every op: the same on every replica at the same
+        op_count, however ops were batched."""
+        return self.tree.tables.digest
+
+    @property
+    def applied_seq(self) -> int:
+        """Journal seq of the last take_changes, or the one found in the store."""
+        return self.tree.tables.applied.seq
+
+    @property
+    def applied_epoch(self) -> int:
+        """Epoch given with applied_seq."""
+        return self.tree.tables.applied.epoch
+
+    @property
+    def applied_crc(self) -> int:
+        """crc of the entry applied_seq, to which the next entry chains."""
+        return self.tree.tables.applied.chain_crc
+
+    @property
+    def committed_tag(self) -> int:
+        """Tag of the last op that was settled: an inode with `seq` above it shows a pending op."""
+        return self.tree.tables.committed_tag
+
+    @property
+    def tree_tag(self) -> int:
+        """Tag of the last op that changed what a path walk depends on besides the inode where it
+        ends: a directory's name or permissions, a symbolic link. An answer about `inode` may leave
+        when max(inode.seq, ns.tree_tag) <= ns.committed_tag; ENOENT and the like when nothing is
+        pending."""
+        return self.tree.tree_tag
+
+    @property
+    def fid_limit(self) -> int:
+        """Fids below may be given out."""
+        return self.tree.fid_limit
+
+    @property
+    def cached_count(self) -> int:
+        """Inodes in memory."""
+        return self.tree.cached_count
 
     def apply(self, op: Op, tag: int) -> Result:
         """Apply one op. Raises OperationError, and then nothing has changed.
 
-        `tag` is any number that never falls (the op's number ns.op_count + 1 is exact where the
-        journal seq of a pending op is not yet known); touched inodes get it as `seq`."""
-        raise NotImplementedError
+        `tag` is any number above 0 that never falls; touched inodes get it as `seq`. The op's own
+        number, ns.op_count + 1, serves where the journal seq is not known yet. Any other exception
+        leaves the state unknown: the namespace refuses to go on and must be built anew.
+        """
+        if self._broken:
+            raise StoreError(f"the namespace stopped: {self._broken}")
+        tree = self.tree
+        tree.make_room()
+        kind = type(op)
+        op_id: bytes = op.op_id if kind in _REMEMBERED else b""  # type: ignore[union-attr]
+        try:
+            if op_id:
+                check_op_id(op_id)
+                known = remembered(tree, op_id)
+                if known is not None:
+                    tree.tables.seal(tag)
+                    return known
+            result = _HANDLERS[kind](tree, op, tag)
+            if op_id:
+                remember(tree, op_id, result)
+        except OperationError:
+            if not tree.tables.idle:
+                self._broken = f"{kind.__name__} failed half-way"
+                raise StoreError(self._broken) from None
+            raise
+        except BaseException as error:
+            self._broken = f"{kind.__name__}: {error!r}"
+            raise
+        tree.tables.seal(tag)
+        return result
+
+    def remembered(self, op_id: bytes) -> Result | None:
+        """First answer of an operation, if it was applied; None otherwise."""
+        return remembered(self.tree, op_id) if op_id else None
 
     def take_changes(
         self, through_op: int, seq: int, epoch: int = 0, chain_crc: int = 0
     ) -> list[Change]:
-        """Changes of all ops up to number `through_op` since the last take, plus the applied
-        record (seq, epoch, chain_crc, digest, op_count): one atomic store.write."""
-        raise NotImplementedError
+        """Changes of all ops up to number `through_op` that were not taken yet, and the record
+        that says so (seq, epoch, chain_crc): to be written to the store in one atomic write, and
+        settled before the next take."""
+        return self.tree.tables.take(through_op, seq, epoch, chain_crc)
 
     def settle(self, changes: list[Change]) -> None:
-        """The changes of the last take_changes are in the store: forget them."""
-        raise NotImplementedError
+        """The store has the changes of the last take_changes."""
+        self.tree.tables.settle(changes)
 
     def evict(self, entries_max: int) -> int:
-        """Drop up to `entries_max` clean cached inodes; number dropped."""
-        raise NotImplementedError
+        """Drop up to `entries_max` cached inodes; number dropped. `apply` does it by itself, in
+        small steps, when the cache is over its size."""
+        return self.tree.evict(entries_max)
