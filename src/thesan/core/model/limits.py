@@ -131,6 +131,21 @@ BULK_POLL_SECONDS: Final = 0.05
 BULK_STALL_SECONDS_MAX: Final = 60.0
 """A peer that takes no byte of a bulk answer for this long is gone: its connection is aborted."""
 
+MARKER_BYTES_MAX: Final = 64 * KIB
+"""A marker of an unfinished upload: a path, a grant, and a commit that repeats the grant."""
+FMD_BYTES_MAX: Final = 16 * KIB
+"""A data file's own record: its path and a few numbers."""
+LABEL_BYTES_MAX: Final = 256
+"""A filesystem's label: a number or a uuid."""
+WAITRESP_SECONDS_MAX: Final = 1800
+"""Time that a kXR_waitresp asks a client to be patient, as native does for long answers."""
+REPLICA_CALL_SECONDS_MAX: Final = 60.0
+"""A replica's FST that does not answer a write or an order in this time is given up."""
+REPLICA_OPEN_SECONDS_MAX: Final = 15.0
+"""Time for a replica's FST to open its part of an upload."""
+INQUIRE_FIDS_MAX: Final = 1000
+"""fids of one question to the MGM whether replicas are registered."""
+
 # -- capabilities ------------------------------------------------------------------------------
 CAPABILITY_SECONDS_MAX: Final = 300
 """Time in which a capability may be used to open."""
@@ -164,6 +179,8 @@ KEYTAB_KEYS_MAX: Final = 64
 """Keys in a keytab; bounds the tries of a verification."""
 DELETIONS_BATCH_MAX: Final = 1000
 """Deletions handed to an FST in one beat reply."""
+ADMIN_TEXT_BYTES_MAX: Final = 8192
+"""One text argument of an admin command: a path, or a list of ids."""
 ADMIN_RECORDS_MAX: Final = 100_000
 """Records in one admin answer; a longer listing is paged."""
 FSID_COUNT_MAX: Final = 65534
@@ -330,3 +347,7 @@ SNAPSHOT_FRAME_BYTES_MAX: Final = 4 * MIB
 """One frame of a namespace snapshot: bounds what a reader allocates on a length it reads."""
 ACL_RULES_MAX: Final = 256
 """Rules of one ACL; each costs about 0.3 us in a permission check that needs it."""
+CLIENT_SCRATCH_BYTES: Final = 64 * KIB
+"""Receive buffer of one client connection; longer bodies are received in place."""
+CLIENT_CLOSE_SECONDS_MAX: Final = 2.0
+"""Time to flush a client connection that is closed; then it is dropped."""
