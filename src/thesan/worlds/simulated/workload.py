@@ -1,0 +1,344 @@
+"""What the clients of a simulated instance do, and what they expect of every answer.
+
+An actor works in a directory of its own, where it knows exactly what each call must answer, and on
+a few names that all actors share, where the order checker judges in the end.
+"""
+
+import asyncio
+import errno
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Protocol
+
+from thesan.core.model.errors import OperationError, ThesanError
+from thesan.worlds.simulated.contents import SIZES, content_of, value_of
+from thesan.worlds.simulated.expectation import Expectation
+from thesan.worlds.simulated.history import History, Verb
+from thesan.worlds.simulated.loop import SimLoop
+
+SHARED_DIRECTORY: Final = "/shared"
+SHARED_NAMES: Final = tuple(f"{SHARED_DIRECTORY}/s{number}" for number in range(3))
+"""Few, so that actors meet."""
+SHARED_SIZE: Final = 3000
+"""Long enough for a content to carry its name."""
+NAMES_MAX: Final = 12
+"""Files an actor keeps; above it removes more than it puts."""
+
+DEFINITE: Final = frozenset(
+    {
+        errno.ENOENT,
+        errno.EEXIST,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ENOTEMPTY,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EINVAL,
+        errno.ENODATA,
+        errno.EDOM,
+        errno.EBADF,
+        errno.EXDEV,
+        errno.EDQUOT,
+        errno.ESTALE,
+    }
+)
+"""Answers about the namespace or the content: in no storm may one of these be wrong. The others
+say that something could not be reached; then the outcome is unknown."""
+
+
+class Calls(Protocol):
+    """The client library as an actor uses it. Errors are OperationError."""
+
+    async def put(self, path: str, data: bytes, *, exclusive: bool) -> None: ...
+
+    async def get(self, path: str) -> bytes: ...
+
+    async def remove(self, path: str) -> None: ...
+
+    async def make_directory(self, path: str) -> None: ...
+
+    async def remove_directory(self, path: str) -> None: ...
+
+    async def rename(self, old: str, new: str) -> None: ...
+
+    async def list(self, path: str) -> list[str]: ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of an actor's calls."""
+
+    acknowledged: int = 0
+    refused: int = 0
+    """Errors that were the right answer."""
+    unknown: int = 0
+    violations: list[str] = field(default_factory=list)
+    unknown_texts: list[str] = field(default_factory=list)
+
+
+class Actor:
+    """One client."""
+
+    def __init__(
+        self, loop: SimLoop, name: str, calls: Calls, dice: random.Random, history: History
+    ) -> None:
+        self.name = name
+        self.tally = Tally()
+        self.expectation = Expectation(f"/{name}")
+        self._loop = loop
+        self._calls = calls
+        self._dice = dice
+        self._history = history
+        self._count = 0
+
+    # -- the run -------------------------------------------------------------------------------
+    async def begin(self) -> None:
+        """Make the actor's own directory."""
+        await self._calls.make_directory(self.expectation.top)
+
+    async def work(self, seconds: float, pause_mean: float) -> None:
+        """Call after call, with a pause between them, until the time is up."""
+        until = self._loop.time() + seconds
+        while self._loop.time() < until:
+            await self.step()
+            await asyncio.sleep(self._dice.expovariate(1.0 / pause_mean))
+
+    async def step(self) -> None:
+        """One call."""
+        kinds = [self._put] * 5 + [self._get] * 4 + [self._rename] * 2 + [self._shared] * 5
+        kinds += [self._remove] * (6 if len(self.expectation.files) > NAMES_MAX else 1)
+        kinds += [self._make_directory, self._remove_directory, self._list]
+        await self._dice.choice(kinds)()
+
+    def _say(self, text: str) -> None:
+        self._loop.trace.event(self._loop.time(), self.name, text)
+
+    def _violate(self, text: str) -> None:
+        self._say(f"VIOLATION {text}")
+        self.tally.violations.append(f"at {self._loop.time():.6f} {self.name}: {text}")
+
+    async def _attempt(
+        self, what: str, wanted: int, paths: tuple[str, ...], work: Callable[[], Awaitable[None]]
+    ) -> bool:
+        """Make a call that must end with `wanted`; True when it succeeded."""
+        self._say(what)
+        try:
+            await work()
+        except ThesanError as error:
+            self._say(f"{what}: {errno.errorcode.get(error.errno, error.errno)} {error}")
+            if error.errno == wanted:
+                self.tally.refused += 1
+                return False
+            for path in paths:
+                self.expectation.taint(path)
+            if error.errno in DEFINITE:
+                name = errno.errorcode.get(wanted, "success")
+                self._violate(f"{what} ended with errno {error.errno} ({error}), expected {name}")
+            else:
+                self.tally.unknown += 1
+                self.tally.unknown_texts.append(f"{what}: {error}")
+            return False
+        self._say(f"{what}: done")
+        if wanted:
+            self._violate(f"{what} succeeded, expected {errno.errorcode[wanted]}")
+            for path in paths:
+                self.expectation.taint(path)
+            return False
+        self.tally.acknowledged += 1
+        return True
+
+    # -- one's own directory ---------------------------------------------------------------------
+    def _new_path(self) -> str:
+        self._count += 1
+        directory = self._dice.choice(list(self.expectation.directories))
+        return f"{directory}/n{self._count}"
+
+    def _some_path(self) -> str:
+        """Mostly something that is there."""
+        known = [*self.expectation.files, *list(self.expectation.directories)[1:]]
+        if not known or self._dice.random() < 0.15:
+            return self._new_path()
+        return self._dice.choice(known)
+
+    async def _put(self) -> None:
+        path = self._some_path() if self._dice.random() < 0.4 else self._new_path()
+        exclusive = self._dice.random() < 0.3
+        self._count += 1
+        value = f"{self.name}.{self._count}.{self._dice.choice(SIZES)}"
+        wanted = self.expectation.of_put(path, exclusive=exclusive)
+        self.expectation.put_ever[value] = None
+        data = content_of(value)
+        if await self._attempt(
+            f"put {path} {value}{' exclusive' * exclusive}",
+            wanted,
+            (path,),
+            lambda: self._calls.put(path, data, exclusive=exclusive),
+        ):
+            self.expectation.put(path, value)
+
+    async def _get(self) -> None:
+        path = self._some_path()
+        await self._attempt(
+            f"get {path}", self.expectation.of_get(path), (), lambda: self._compare(path)
+        )
+
+    async def _compare(self, path: str) -> None:
+        data = await self._calls.get(path)
+        value = self.expectation.files.get(path)
+        if value is not None and data != content_of(value):
+            self._violate(f"{path} holds {value_of(data)}, expected {value}")
+
+    async def _remove(self) -> None:
+        path = self._some_path()
+        if path in self.expectation.directories:
+            return
+        if await self._attempt(
+            f"rm {path}",
+            self.expectation.of_remove(path),
+            (path,),
+            lambda: self._calls.remove(path),
+        ):
+            self.expectation.remove(path)
+
+    async def _make_directory(self) -> None:
+        path = self._new_path() if self._dice.random() < 0.7 else self._some_path()
+        if await self._attempt(
+            f"mkdir {path}",
+            self.expectation.of_make_directory(path),
+            (path,),
+            lambda: self._calls.make_directory(path),
+        ):
+            self.expectation.make_directory(path)
+
+    async def _remove_directory(self) -> None:
+        path = self._dice.choice(list(self.expectation.directories))
+        if path == self.expectation.top or self._holds_tainted(path):
+            return
+        if await self._attempt(
+            f"rmdir {path}",
+            self.expectation.of_remove_directory(path),
+            (path,),
+            lambda: self._calls.remove_directory(path),
+        ):
+            self.expectation.remove_directory(path)
+
+    async def _rename(self) -> None:
+        old = self._some_path()
+        new = self._some_path() if self._dice.random() < 0.3 else self._new_path()
+        if old.startswith(f"{new}/") or self._holds_tainted(new) or self._holds_tainted(old):
+            return
+        if await self._attempt(
+            f"mv {old} {new}",
+            self.expectation.of_rename(old, new),
+            (old, new),
+            lambda: self._calls.rename(old, new),
+        ):
+            self.expectation.rename(old, new)
+
+    def _holds_tainted(self, path: str) -> bool:
+        """Whether something unknown may be in a directory: its emptiness is unknown then."""
+        return any(root.startswith(f"{path}/") for root in self.expectation.tainted)
+
+    async def _list(self) -> None:
+        path = self._dice.choice(list(self.expectation.directories))
+        await self._attempt(f"ls {path}", 0, (), lambda: self._compare_names(path))
+
+    async def _compare_names(self, path: str) -> None:
+        found = {
+            name
+            for name in await self._calls.list(path)
+            if not self.expectation.is_tainted(f"{path}/{name}")
+        }
+        wanted = set(self.expectation.children(path))
+        if found != wanted:
+            self._violate(
+                f"{path}: missing {sorted(wanted - found)}, not expected {sorted(found - wanted)}"
+            )
+
+    # -- shared names ----------------------------------------------------------------------------
+    async def _shared(self) -> None:
+        key = self._dice.choice(SHARED_NAMES)
+        kind = self._dice.random()
+        if kind < 0.4:
+            await self._shared_put(key)
+        elif kind < 0.85:
+            await self._shared_get(key)
+        else:
+            await self._shared_remove(key)
+
+    async def _shared_put(self, key: str) -> None:
+        self._count += 1
+        value = f"{self.name}.{self._count}.{SHARED_SIZE}"
+        self._say(f"put {key} {value}")
+        operation = self._history.call(self.name, Verb.PUT, key, value, self._loop.time())
+        try:
+            await self._calls.put(key, content_of(value), exclusive=False)
+        except ThesanError as error:
+            self._shared_error(f"put {key}", error)
+            return
+        operation.end = self._loop.time()
+        self.tally.acknowledged += 1
+        self._say(f"put {key} {value}: done")
+
+    async def _shared_get(self, key: str) -> None:
+        operation = self._history.call(self.name, Verb.GET, key, None, self._loop.time())
+        try:
+            operation.value = value_of(await self._calls.get(key))
+        except OperationError as error:
+            if error.errno != errno.ENOENT:
+                self._shared_error(f"get {key}", error)
+                return
+        operation.end = self._loop.time()
+        self.tally.acknowledged += 1
+        self._say(f"get {key}: {operation.value}")
+        if operation.value is not None and operation.value.startswith("?"):
+            self._violate(f"{key} holds {operation.value}, which nobody put there")
+
+    async def _shared_remove(self, key: str) -> None:
+        self._say(f"rm {key}")
+        operation = self._history.call(self.name, Verb.REMOVE, key, "", self._loop.time())
+        try:
+            await self._calls.remove(key)
+        except OperationError as error:
+            if error.errno != errno.ENOENT:
+                self._shared_error(f"rm {key}", error)
+                return
+            operation.value = None
+        operation.end = self._loop.time()
+        self.tally.acknowledged += 1
+        self._say(f"rm {key}: {'found nothing' if operation.value is None else 'done'}")
+
+    def _shared_error(self, what: str, error: ThesanError) -> None:
+        self._say(f"{what}: {error}")
+        if error.errno in DEFINITE:
+            self._violate(f"{what} ended with errno {error.errno} ({error})")
+        self.tally.unknown += 1
+        self.tally.unknown_texts.append(f"{what}: {error}")
+
+    # -- the end ---------------------------------------------------------------------------------
+    async def verify(self) -> None:
+        """Faults are over: everything that is known must be there, and nothing else."""
+        before = len(self.tally.unknown_texts)
+        for path in list(self.expectation.files):
+            await self._attempt(f"verify {path}", 0, (), partial(self._compare, path))
+        for path in list(self.expectation.directories):
+            await self._attempt(f"ls {path}", 0, (), partial(self._compare_names, path))
+        for path in list(self.expectation.tainted):
+            await self._attempt(f"judge {path}", 0, (), partial(self._judge, path))
+        for text in self.tally.unknown_texts[before:]:
+            self._violate(f"after all faults were over: {text}")
+
+    async def _judge(self, path: str) -> None:
+        """A tainted path holds nothing, or a whole value that was offered once."""
+        try:
+            data = await self._calls.get(path)
+        except OperationError as error:
+            if error.errno == errno.ENOENT:
+                return
+            if error.errno in (errno.EISDIR, errno.ENOTDIR):
+                return
+            raise
+        if not any(data == content_of(value) for value in self.expectation.put_ever):
+            self._violate(f"{path} holds {value_of(data)}, which was never put")
