@@ -207,7 +207,9 @@ class _File:
 
     def _prepare(self) -> None:
         connection = self._connection
-        if self._is_new():
+        with self._snapshot():
+            is_new = self._is_new()
+        if is_new:
             connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         self._use_log()
         # Checkpoints are ours to time, and only who appends makes them.
@@ -220,7 +222,10 @@ class _File:
         self.status()
 
     def _is_new(self) -> bool:
-        """False when it is ours. Raises JournalError when it is not, before anything changes."""
+        """False when it is ours. Raises JournalError when it is not, before anything changes.
+
+        Inside a transaction, since another process may be making the file at this moment.
+        """
         application_id = self._number("PRAGMA application_id")
         if application_id == APPLICATION_ID:
             version = self._number("PRAGMA user_version")

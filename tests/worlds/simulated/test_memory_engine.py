@@ -1,0 +1,147 @@
+"""The faults of the simulated engine do what their names say, and the same seed does the same."""
+
+import asyncio
+from random import Random
+
+import pytest
+
+from thesan.core.model.errors import Fenced, Unavailable
+from thesan.core.model.ids import Epoch, Seq
+from thesan.ports.engine import Owner
+from thesan.worlds.simulated.loop import run
+from thesan.worlds.simulated.memory_engine import Fault, MemoryEngine, MemoryJournal, Weather
+
+A = Owner("a", Epoch(1), "a:1094")
+B = Owner("b", Epoch(2), "b:1094")
+
+
+def a_journal() -> MemoryJournal:
+    journal = MemoryJournal()
+    journal.owner = A
+    return journal
+
+
+def test_a_lost_request_is_not_done_and_a_lost_answer_is():
+    async def story():
+        engine.planned.extend([Fault.LOST_REQUEST, Fault.LOST_ANSWER, Fault.NONE])
+        for seq, last in [(1, 0), (1, 1)]:
+            with pytest.raises(Unavailable):
+                await engine.append(A, Seq(seq), b"x")
+            assert journal.last == last
+        await engine.append(A, Seq(1), b"x")
+        assert journal.last == 1
+
+    journal = a_journal()
+    engine = MemoryEngine(journal, Random(1))
+    run(story())
+
+
+def test_a_refusal_can_be_lost_too():
+    async def story():
+        engine.planned.append(Fault.LOST_ANSWER)
+        with pytest.raises(Unavailable):
+            await engine.append(B, Seq(1), b"x")
+        with pytest.raises(Fenced):
+            await engine.append(B, Seq(1), b"x")
+
+    journal = a_journal()
+    engine = MemoryEngine(journal, Random(1))
+    run(story())
+
+
+def test_a_late_request_comes_later_and_may_be_fenced_then():
+    async def story():
+        engine.planned.extend([Fault.LATE, Fault.LATE])
+        with pytest.raises(Unavailable):
+            await engine.append(A, Seq(1), b"x")
+        assert journal.last == 0
+        await asyncio.sleep(1.1)
+        assert journal.last == 1
+        with pytest.raises(Unavailable):
+            await engine.append(A, Seq(2), b"y")
+        journal.take_over(A, B)
+        await asyncio.sleep(1.1)
+        assert journal.last == 1
+
+    journal = a_journal()
+    engine = MemoryEngine(journal, Random(1), Weather(late_seconds=1.0))
+    run(story())
+
+
+def test_a_late_request_outlives_its_caller():
+    async def story():
+        engine.weather.silence_seconds = 100
+        engine.planned.append(Fault.LATE)
+        calling = asyncio.get_running_loop().create_task(engine.append(A, Seq(1), b"x"))
+        await asyncio.sleep(0.1)
+        calling.cancel()
+        await asyncio.sleep(2)
+        assert journal.last == 1
+
+    journal = a_journal()
+    engine = MemoryEngine(journal, Random(1))
+    run(story())
+
+
+@pytest.mark.parametrize("who", ["node", "journal"])
+def test_without_a_line_or_a_leader_nobody_is_answered(who):
+    async def story():
+        loop = asyncio.get_running_loop()
+        if who == "node":
+            engine.weather.up = False
+            assert await other.owner() == A
+        else:
+            journal.has_leader = False
+            with pytest.raises(Unavailable):
+                await other.owner()
+        begun_at = loop.time()
+        with pytest.raises(Unavailable):
+            await engine.append(A, Seq(1), b"x")
+        assert loop.time() == begun_at + 2.5
+        assert journal.last == 0
+        engine.weather.up = journal.has_leader = True
+        await engine.append(A, Seq(1), b"x")
+
+    journal = a_journal()
+    engine = MemoryEngine(journal, Random(1), Weather(silence_seconds=2.5))
+    other = MemoryEngine(journal, Random(2))
+    run(story())
+
+
+def test_cut_off_while_the_answer_travels_the_effect_stays():
+    async def story():
+        calling = asyncio.get_running_loop().create_task(engine.append(A, Seq(1), b"x"))
+        await asyncio.sleep(1.5)
+        assert journal.last == 1
+        engine.weather.up = False
+        with pytest.raises(Unavailable):
+            await calling
+
+    journal = a_journal()
+    engine = MemoryEngine(
+        journal, Random(1), Weather(latency_seconds_min=1.0, latency_seconds_max=1.0)
+    )
+    run(story())
+
+
+def test_the_same_seed_gives_the_same_moments():
+    def moments(seed: int) -> list[float]:
+        async def story() -> list[float]:
+            engine = MemoryEngine(
+                a_journal(),
+                Random(seed),
+                Weather(latency_seconds_min=0.001, latency_seconds_max=0.01, fault_chance=0.3),
+            )
+            found = []
+            for seq in range(1, 30):
+                try:
+                    await engine.append(A, Seq(seq), b"x")
+                except Exception as error:
+                    found.append(float(len(str(error))))
+                found.append(asyncio.get_running_loop().time())
+            return found
+
+        return run(story())
+
+    assert moments(5) == moments(5)
+    assert moments(5) != moments(6)
