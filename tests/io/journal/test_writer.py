@@ -251,6 +251,76 @@ def test_a_late_append_of_a_deposed_master_is_not_written(bench):
     assert bench.entries() == []
 
 
+def test_a_late_append_that_lands_before_the_takeover_counts(bench):
+    """It is found absent and sent again; it lands, somebody takes over, the resend is fenced.
+
+    0 sent, 0.10 given up, 0.11 found absent, 0.115 landed, 0.12 taken over, 0.13 resend fenced.
+    """
+
+    async def story():
+        writer = bench.writer(beat_seconds=1000)
+        await asyncio.sleep(0.05)
+        bench.engine.weather.late_seconds = 0.115
+        bench.engine.planned.append(Fault.LATE)
+        bench.submit(writer, b"1")
+        await asyncio.sleep(0.12)
+        assert bench.journal.last == 1
+        assert bench.notes == []
+        assert bench.journal.take_over(bench.mine, bench.rival)
+        assert await writer.flush() == 1
+        bench.submit(writer, b"2")
+        await asyncio.sleep(1)
+        await writer.close()
+
+    run(story())
+    assert bench.notes[:3] == [(b"1", 1), ("batch", 1, 1), (b"2", "Fenced")]
+
+
+def test_a_late_append_that_lands_while_it_is_read_back_counts(bench):
+    """The owner is read before the entry: between the two the late append and a takeover happen."""
+
+    async def story():
+        writer = bench.writer(beat_seconds=1000)
+        await asyncio.sleep(0.05)
+        weather = bench.engine.weather
+        weather.latency_seconds_min = weather.latency_seconds_max = 0.01
+        weather.late_seconds = 0.115
+        bench.engine.planned.append(Fault.LATE)
+        bench.submit(writer, b"1")
+        # Given up at 0.11; the first question is answered as of 0.12, the second as of 0.14.
+        await asyncio.sleep(0.13)
+        assert bench.journal.last == 1
+        assert bench.journal.take_over(bench.mine, bench.rival)
+        await writer.flush()
+        await writer.close()
+
+    run(story())
+    assert bench.notes == [(b"1", 1), ("batch", 1, 1)]
+
+
+def test_a_loss_right_behind_a_commit_does_not_overtake_it(bench):
+    async def story():
+        writer = bench.writer()
+        await asyncio.sleep(0.05)
+        append = bench.engine.append
+
+        async def fenced_at_2(owner, seq, data):
+            if seq == 2:
+                raise Fenced("at once, without a turn of the loop")
+            await append(owner, seq, data)
+
+        bench.engine.append = fenced_at_2
+        bench.submit(writer, b"1")
+        await asyncio.sleep(0.0005)
+        bench.submit(writer, b"2")
+        await asyncio.sleep(1)
+        await writer.close()
+
+    run(story())
+    assert bench.notes[:3] == [(b"1", 1), ("batch", 1, 1), (b"2", "Fenced")]
+    assert [note[0] for note in bench.notes[3:]] == ["lost"]
+
+
 def test_trimmed_by_the_next_master_means_unknown(bench):
     async def story():
         writer = bench.writer()

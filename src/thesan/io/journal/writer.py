@@ -166,7 +166,8 @@ class JournalWriter:
                 batch = self._batcher.cut()
                 if batch is not None:
                     await self._write_batch(batch)
-                elif self._beat_is_due():
+                elif self._beat_wanted:
+                    self._beat_wanted = False
                     await self._beat()
                 else:
                     self._wake = loop.create_future()
@@ -245,12 +246,6 @@ class JournalWriter:
         self._beat_wanted = True
         self._wake_up()
         self._beat_timer = loop.call_later(self._beat_seconds, self._beat_time_came)
-
-    def _beat_is_due(self) -> bool:
-        if not self._beat_wanted:
-            return False
-        self._beat_wanted = False
-        return asyncio.get_running_loop().time() >= self.confirmed_at + self._beat_seconds
 
     async def _beat(self) -> None:
         sent_at = asyncio.get_running_loop().time()
