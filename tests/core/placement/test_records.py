@@ -38,7 +38,6 @@ records = st.one_of(
         group_size=numbers,
         group_count=numbers,
         status=words,
-        quota=st.booleans(),
         nominal_bytes=numbers,
         settings=settings,
     ),

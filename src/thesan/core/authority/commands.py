@@ -76,7 +76,6 @@ _TABLE: Final = (
     Command("space", "define", Who.ROOT, _CHANGE, "define a space: groupsize and groupmod"),
     Command("space", "config", Who.ROOT, _CHANGE, "set a configuration key of a space"),
     Command("space", "set", Who.ROOT, _CHANGE, "switch a space and its groups on or off"),
-    Command("space", "quota", Who.ROOT, _CHANGE, "switch quota of a space on or off"),
     Command("space", "rm", Who.ROOT, _CHANGE, "remove a space without filesystems"),
     Command("vid", "ls", Who.ADM, _READ, "list identity rules"),
     Command("vid", "set", Who.ROOT, _CHANGE, "set a mapping, membership, sudoer or geotag rule"),

@@ -163,6 +163,12 @@ NONCE_COUNT_MAX: Final = 200_000
 # -- control -----------------------------------------------------------------------------------
 BEAT_SECONDS: Final = 1.0
 """Interval of an FST's beat to every MGM."""
+MGM_COUNT_MAX: Final = 64
+"""MGMs of one instance that a daemon keeps a connection to."""
+MGM_REDIAL_SECONDS: Final = 0.2
+"""First pause before an MGM is dialled again, doubled up to MGM_REDIAL_SECONDS_MAX."""
+MGM_REDIAL_SECONDS_MAX: Final = 2.0
+"""A returning MGM knows its FSTs again within it."""
 BEAT_SILENCE_SECONDS_MAX: Final = 4.0
 """An FST silent for longer is offline: no client is sent there (a redirect to a dead FST costs 480 s)."""
 CONTROL_CALL_SECONDS_MAX: Final = 10.0
@@ -181,6 +187,10 @@ DELETIONS_BATCH_MAX: Final = 1000
 """Deletions handed to an FST in one beat reply."""
 ADMIN_TEXT_BYTES_MAX: Final = 8192
 """One text argument of an admin command: a path, or a list of ids."""
+FORGET_DELETIONS_MAX: Final = 50_000
+"""Deletions that one `fs dropdeletion` forgets: a batch or two of the journal."""
+SPACE_NAME_BYTES_MAX: Final = 32
+"""A space name; `space.N` is a column of most listings."""
 ADMIN_RECORDS_MAX: Final = 100_000
 """Records in one admin answer; a longer listing is paged."""
 FSID_COUNT_MAX: Final = 65534
@@ -260,6 +270,8 @@ ACCOUNT_SECONDS_MAX: Final = 300.0
 """A change of the host's accounts is seen after this time."""
 NAMES_CACHED_MAX: Final = 10_000
 """User and group names kept for stat texts; a lookup may ask LDAP."""
+LISTING_POLL_SECONDS: Final = 0.05
+"""How often a long listing looks whether its slow reader has room for the next chunk."""
 CHECKPOINT_SECONDS: Final = 5.0
 """Interval of store flush and journal trim: bounds what is replayed after a crash."""
 

@@ -66,7 +66,6 @@ class SpaceRecord(Record, frozen=True, omit_defaults=True):
     group_count: int = 24
     """Groups at most (`groupmod`)."""
     status: str = "on"
-    quota: bool = True
     nominal_bytes: int = 0
     settings: dict[str, str] = {}
 

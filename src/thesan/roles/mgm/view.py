@@ -84,6 +84,7 @@ class ClusterView:
         self._stale_sections = dict.fromkeys(SECTIONS)
         self._nodes: dict[str, NodeState] = {}
         self._filesystems: dict[Fsid, FsState] = {}
+        self._fs_of_node: dict[str, list[FsState]] = {}
         self._groups: dict[str, GroupRecord] = {}
         self._spaces: dict[str, SpaceRecord] = {}
         self._node_configs: dict[str, tuple[int, list[FsConfig]]] = {}
@@ -110,12 +111,13 @@ class ClusterView:
         state.boot_id = beat.boot_id
         state.epoch = beat.epoch
         state.report = beat.report
-        for report in beat.filesystems:
-            fs = self._filesystems.get(Fsid(report.fsid))
-            if fs is None or fs.record.node != beat.node or fs.record.uuid != report.uuid:
-                continue
+        reports = {report.fsid: report for report in beat.filesystems}
+        for fs in self._fs_of_node.get(beat.node, ()):
+            report = reports.get(fs.fsid)
+            if report is not None and report.uuid != fs.record.uuid:
+                report = None
             old, fs.report = fs.report, report
-            if old is None or (old.boot, old.read_only) != (report.boot, report.read_only):
+            if _state_of(old) != _state_of(report):
                 self._topology_until_s = -1.0
 
     def topology(self, now_s: float) -> Topology:
@@ -162,8 +164,7 @@ class ClusterView:
                     headroom_bytes=fs.record.headroom_bytes,
                     boot_request=fs.record.boot_request,
                 )
-                for fs in self.filesystems()
-                if fs.record.node == node
+                for fs in self._fs_of_node.get(node, ())
             ]
             digest = hashlib.blake2b(_encoder.encode(configs), digest_size=8).digest()
             found = int.from_bytes(digest, "big") >> 1, configs
@@ -181,6 +182,11 @@ class ClusterView:
         """All, by fsid."""
         self._refresh()
         return [self._filesystems[fsid] for fsid in sorted(self._filesystems)]
+
+    def filesystems_of(self, node: str) -> list[FsState]:
+        """Those of one node, by fsid."""
+        self._refresh()
+        return list(self._fs_of_node.get(node, ()))
 
     def filesystem(self, fsid: int) -> FsState | None:
         """One."""
@@ -246,6 +252,10 @@ class ClusterView:
             ):
                 state.report = before.report
             self._filesystems[state.fsid] = state
+        self._fs_of_node = {}
+        for fsid in sorted(self._filesystems):
+            state = self._filesystems[fsid]
+            self._fs_of_node.setdefault(state.record.node, []).append(state)
 
     def _refresh_nodes(self) -> None:
         records = _decode_all(NodeRecord, self._config(NODE_SECTION))
@@ -285,6 +295,11 @@ class ClusterView:
             free_files=report.free_files if report else 0,
             load=report.disk_load if report else 0.0,
         )
+
+
+def _state_of(report: FsReport | None) -> tuple[str, bool] | None:
+    """What placement must know at once."""
+    return (report.boot, report.read_only) if report is not None else None
 
 
 def _decode_all(kind: type[_R], values: Mapping[str, bytes]) -> dict[str, _R]:

@@ -89,6 +89,8 @@ class MgmFigures(msgspec.Struct, frozen=True):
     directory_count: int
     cached_count: int
     """Inodes in memory."""
+    fid_last: int
+    """Highest fid given out by this MGM; 0 before the first."""
     open_uploads: int
     connection_count: int
     op_figures: tuple[OpFigures, ...] = ()
