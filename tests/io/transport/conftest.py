@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from thesan.core.model.identity import NOBODY
-from thesan.core.model.ids import NodeId
 from thesan.core.wire import requests as rq
 from thesan.core.wire import responses
 from thesan.core.wire.bodies import build_login
-from thesan.core.wire.numbers import HANDSHAKE, NO_SID, PROTOCOL_VERSION
+from thesan.core.wire.numbers import HANDSHAKE, NO_SID
 from thesan.core.wire.request_codec import encode
 from thesan.core.wire.server import FST_SETTINGS
 from thesan.io.transport.connection import ServerConnection
@@ -199,6 +198,9 @@ class Peer:
 class Bench:
     """Everything of one test, inside a running loop."""
 
+    greeting = GREETING + LOGIN
+    greeting_answer_bytes = (8 + 8) + (8 + 8) + (8 + 16)
+
     def __init__(self) -> None:
         self.service = ScriptedService()
         self.bulk = HeldBulk()
@@ -236,10 +238,32 @@ def bench_run():
 
 
 @pytest.fixture
-def node() -> NodeId:
-    return NodeId("127.0.0.1:1094")
+def recording_transport() -> type[RecordingTransport]:
+    return RecordingTransport
 
 
 @pytest.fixture
-def protocol_version() -> int:
-    return PROTOCOL_VERSION
+def scripted_service() -> type[ScriptedService]:
+    return ScriptedService
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def real_run(request):
+    """As `bench_run`, on real sockets, on asyncio's loop and on uvloop's."""
+    loop_name = request.param
+
+    def run(test, *, faults: int = 0) -> None:
+        async def main() -> None:
+            bench = Bench()
+            bench.loop_name = loop_name
+            await asyncio.wait_for(test(bench), 30)
+            await bench.listener.close()
+            assert len(bench.faults) == faults, bench.faults
+
+        factory = None
+        if loop_name == "uvloop":
+            factory = pytest.importorskip("uvloop").new_event_loop
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(main())
+
+    return run

@@ -9,7 +9,7 @@ import asyncio
 import errno
 from collections import deque
 from collections.abc import Container
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from thesan.core.model.errors import OperationError, ThesanError, WireError, Xrd, xrd_code_of
 from thesan.core.model.identity import Identity
@@ -187,8 +187,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     # -- asyncio: the connection ---------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._outbox = Outbox(transport)
+        self._outbox = Outbox(cast("asyncio.Transport", transport))  # uvloop's is no subclass
         peer = transport.get_extra_info("peername") or ("", 0)
         self.peer_host, self.peer_port = peer[0], peer[1]
         if self._registry.opened(self):
