@@ -92,6 +92,8 @@ PGREAD_PART_BYTES: Final = 2 * MIB
 """Data of one kXR_status frame of a pgread answer, as native sends them."""
 PGWRITE_ERRORS_MAX: Final = 128
 """kXR_pgMaxEpr: bad pages reported for one request."""
+PGWRITE_ERRORS_TOTAL_MAX: Final = 256
+"""kXR_pgMaxEos: bad pages of one file that may wait for their retransmission."""
 WRITE_WINDOW_BYTES: Final = 32 * MIB
 """Unwritten data of one connection above which reading from it pauses."""
 CLIENT_CHUNK_BYTES: Final = 4 * MIB
@@ -106,6 +108,8 @@ COMMIT_RETRY_SECONDS: Final = 0.5
 """Pause between tries of a commit, doubled up to COMMIT_RETRY_SECONDS_MAX."""
 COMMIT_RETRY_SECONDS_MAX: Final = 5.0
 """Longest pause between tries of a commit: a returning MGM is found within it."""
+COMMITS_IN_FLIGHT_MAX: Final = 256
+"""Commits of one FST on their way to the MGM: a few batches of its journal."""
 WAITRESP_SECONDS: Final = 10.0
 """A close that takes longer is announced with kXR_waitresp so that no stream times out."""
 
