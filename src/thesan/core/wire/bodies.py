@@ -217,9 +217,9 @@ def parse_vfs(body: bytes | bytearray) -> VfsInfo:
     """Read the text of a kXR_stat with kXR_vfs."""
     fields = _text(body).split(" ")
     try:
-        numbers = [int(field) for field in fields[:6]]
-        return VfsInfo(*numbers)
-    except (ValueError, TypeError):
+        rw_nodes, rw_free, rw_use, nodes, free, use = (int(field) for field in fields[:6])
+        return VfsInfo(rw_nodes, rw_free, rw_use, nodes, free, use)
+    except ValueError:
         raise _fail("unreadable vfs text") from None
 
 

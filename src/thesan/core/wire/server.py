@@ -198,15 +198,18 @@ class ServerSession(Framing[Request]):
             if not position:
                 return 0
         unpack, decoders = HEAD.unpack_from, DECODERS
-        while end - position >= REQUEST_HEAD_BYTES and not self._held:
+        admitted, body_max = self._admitted, self._body_max
+        while end - position >= REQUEST_HEAD_BYTES:
             sid, requestid, params, length = unpack(view, position)
             start = position + REQUEST_HEAD_BYTES
             stop = start + length
-            if requestid not in self._admitted or not 0 <= length <= self._body_max:
+            if requestid not in admitted or not 0 <= length <= body_max:
                 after = self._take_special(view, position, out)
                 if after is None:
                     return position
                 position = after
+                if self._held:
+                    break
                 continue
             if stop > end:
                 if stop - end >= WINDOW_BYTES_MIN:
