@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from thesan.core.model.errors import WireError, Xrd
 from thesan.core.model.limits import (
     AUTH_ROUNDS_MAX,
+    BODY_BYTES_FIRST,
     HANDSHAKE_BODY_BYTES_MAX,
     REQUEST_BODY_BYTES_MAX,
     SKIP_BYTES_MAX,
@@ -287,6 +288,31 @@ def test_a_long_write_is_received_into_its_own_buffer(server: Make) -> None:
     assert session.receive(encode(rq.Ping(SID))) == [rq.Ping(SID)]
 
 
+def test_a_very_long_write_grows_with_what_has_come(server: Make) -> None:
+    session = server()
+    total = 3 * BODY_BYTES_FIRST + 5
+    head = HEAD.pack(SID, RequestId.WRITE, write_params(7, 0), total)
+    assert session.receive(head + b"a") == []
+    sent, got, marks = 1, [], []
+    while not got:
+        window = session.window()
+        assert window is not None
+        assert session.held_bytes <= max(BODY_BYTES_FIRST, 2 * sent)
+        window[-1:] = b"z"
+        marks.append(sent + len(window))
+        got = session.filled(len(window))  # with the window still held, as event loops do
+        sent = marks[-1]
+        if len(marks) == 1:
+            assert session.receive(bytes(1000)) == [], "through the scratch buffer as well"
+            sent += 1000
+    (request,) = got
+    assert isinstance(request, rq.Write)
+    assert marks == [BODY_BYTES_FIRST, 2 * BODY_BYTES_FIRST, total]
+    assert len(request.data) == total
+    assert [request.data[mark - 1] for mark in marks] == [ord("z")] * 3
+    assert request.data[0] == ord("a")
+
+
 def test_a_short_rest_is_not_worth_a_window(server: Make) -> None:
     session = server()
     frame = encode(rq.Write(SID, 7, 0, 0, bytes(WINDOW_BYTES_MIN)))
@@ -355,7 +381,7 @@ def test_write_bounds_hold_before_memory_is_taken(server: Make, requestid: int) 
     session.writable = {7: "a file"}
     good = HEAD.pack(SID, requestid, write_params(7, 0), WRITE_BODY_BYTES_MAX)
     assert session.receive(good) == []
-    assert session.held_bytes == WRITE_BODY_BYTES_MAX
+    assert session.held_bytes == BODY_BYTES_FIRST < WRITE_BODY_BYTES_MAX
 
 
 def test_vector_write_to_a_closed_handle_is_skipped(server: Make) -> None:
@@ -429,4 +455,4 @@ def test_random_bytes_end_in_answers_or_a_close(data: bytes) -> None:
     with suppress(WireError):
         session.receive(data)
     session.take_output()
-    assert session.held_bytes <= WRITE_BODY_BYTES_MAX
+    assert session.held_bytes <= BODY_BYTES_FIRST

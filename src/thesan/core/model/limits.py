@@ -68,6 +68,8 @@ SKIP_BYTES_MAX: Final = 256 * MIB
 """Body that is too long is skipped after its error answer; a longer one closes the connection."""
 WINDOW_BYTES_MIN: Final = 64 * KIB
 """Body with that much still to come gets its own buffer, received into without another copy."""
+BODY_BYTES_FIRST: Final = 16 * MIB
+"""Buffer made on the word of a header alone: all of an XrdCl chunk; more is doubled as it comes."""
 HELD_BYTES_MAX: Final = 1 * MIB
 """Input kept while a login waits for its verdict; nobody sends that much before the answer."""
 AUTH_ROUNDS_MAX: Final = 16
@@ -308,8 +310,6 @@ CLIENT_DIAL_SECONDS_MAX: Final = 5.0
 """Connect, handshake and login of one address; then the next one is tried."""
 CLIENT_PATIENCE_SECONDS: Final = 1800.0
 """Time in which one operation may be retried: RequestTimeout of XrdCl."""
-CLIENT_CALL_SECONDS_MAX: Final = 60.0
-"""Silence on one request after which it is sent again: StreamTimeout of XrdCl."""
 CLIENT_PROBE_SECONDS: Final = 2.0
 """Silence of a connection with requests in flight after which a ping is sent."""
 CLIENT_SILENCE_SECONDS_MAX: Final = 30.0

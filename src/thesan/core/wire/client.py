@@ -174,6 +174,12 @@ class ClientSession(Framing[Response]):
         """Requests without a final answer, forgotten ones among them."""
         return len(self._awaited)
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory that input and the parts of unfinished answers hold now."""
+        parts = sum(len(a.result) for a in self._awaited.values() if a.result is not None)
+        return super().held_bytes + parts
+
     def hello(self, *, flags: int = 0, expect: Expect = Expect.LOGIN) -> bytes:
         """The first bytes of the connection: handshake and kXR_protocol in one segment."""
         self._move(Event.HELLO_SENT)

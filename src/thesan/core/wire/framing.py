@@ -3,13 +3,14 @@
 A side parses a whole block at once in `_parse`. What is left over goes one of three ways: the start
 of a small frame is copied (`_pending`), a long body gets its own buffer that the driver may receive
 into directly (`window`, `filled`), the rest of a refused body is thrown away (`_skip`). At most one
-of the three is in use, and there is never more than one body buffer. Incomplete input is no error.
+of the three is in use, and there is never more than one body buffer. It grows with what has come: a
+header alone makes us hold BODY_BYTES_FIRST at most. Incomplete input is no error.
 """
 
 from typing import Generic, TypeVar
 
 from thesan.core.model.errors import WireError
-from thesan.core.model.limits import HELD_BYTES_MAX
+from thesan.core.model.limits import BODY_BYTES_FIRST, HELD_BYTES_MAX
 
 _Frame = TypeVar("_Frame")
 
@@ -22,8 +23,10 @@ class Framing(Generic[_Frame]):
         self._need = 0
         """Bytes that `_pending` must hold before parsing again makes sense."""
         self._body: bytearray | None = None
+        """Room for what has come of a body; as long as the body, if that is not too long."""
         self._body_bytes = 0
-        """How much of `_body` has come."""
+        """How much of the body has come."""
+        self._body_total = 0
         self._skip = 0
         self._held = False
         """True while parsing waits for a verdict from above; input is kept, within bounds."""
@@ -70,13 +73,11 @@ class Framing(Generic[_Frame]):
         """`count` bytes were received into `window()`. Returns and raises as `receive`."""
         assert self._body is not None, "filled() without a window"
         assert 0 < count <= len(self._body) - self._body_bytes, "filled() beyond the window"
-        self._body_bytes += count
         out: list[_Frame] = []
-        if self._body_bytes == len(self._body):
-            try:
-                self._finish_body(out)
-            except WireError as error:
-                self._fail(error)
+        try:
+            self._advance_body(self._body, count, out)
+        except WireError as error:
+            self._fail(error)
         return out
 
     # -- for the sides ---------------------------------------------------------------------------
@@ -92,9 +93,10 @@ class Framing(Generic[_Frame]):
         """Collect a body of checked length in a buffer of its own; `start` is what has come."""
         assert self._body is None, "one body at a time"
         assert len(start) < body_bytes, "the body is whole already"
-        self._body = bytearray(body_bytes)
+        self._body = bytearray(min(body_bytes, max(BODY_BYTES_FIRST, 2 * len(start))))
         self._body[: len(start)] = start
         self._body_bytes = len(start)
+        self._body_total = body_bytes
         self._idle = False
 
     def _await_frame(self, frame_bytes: int) -> None:
@@ -152,21 +154,25 @@ class Framing(Generic[_Frame]):
             self._await_skip(self._skip - skipped)
             view = view[skipped:]
         elif self._body is not None:
-            taken = min(len(self._body) - self._body_bytes, len(view))
-            self._body[self._body_bytes : self._body_bytes + taken] = view[:taken]
-            self._body_bytes += taken
-            if self._body_bytes == len(self._body):
-                self._finish_body(out)
-            view = view[taken:]
+            while self._body is not None and len(view):
+                taken = min(len(self._body) - self._body_bytes, len(view))
+                self._body[self._body_bytes : self._body_bytes + taken] = view[:taken]
+                self._advance_body(self._body, taken, out)
+                view = view[taken:]
         if not len(view):
             return
         self._keep(view)
         if not self._held and len(self._pending) >= self._need:
             self._parse_pending(out)
 
-    def _finish_body(self, out: list[_Frame]) -> None:
-        body = self._body
-        assert body is not None
-        self._body = None
-        self._idle = True
-        self._body_complete(body, out)
+    def _advance_body(self, body: bytearray, count: int, out: list[_Frame]) -> None:
+        """`count` more bytes of the body are in its buffer."""
+        self._body_bytes += count
+        if self._body_bytes == self._body_total:
+            self._body = None
+            self._idle = True
+            self._body_complete(body, out)
+        elif self._body_bytes == len(body):
+            # A new buffer, since the event loop may hold the old one, which then can't be resized.
+            self._body = bytearray(min(self._body_total, 2 * len(body)))
+            self._body[: len(body)] = body
