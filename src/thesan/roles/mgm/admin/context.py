@@ -10,13 +10,14 @@ from typing import Any, Protocol
 
 import msgspec
 
+from thesan.core.authority.vid import Account
 from thesan.core.control.messages import AdminReply
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import Identity
 from thesan.core.namespace.inode import Inode
 from thesan.core.namespace.ops import Op
 from thesan.core.namespace.state import Namespace
-from thesan.ports.host import Host
+from thesan.ports.host import HostLoad
 from thesan.roles.mgm.view import ClusterView
 
 Args = dict[str, Any]
@@ -106,9 +107,6 @@ class AdminContext(Protocol):
     def view(self) -> ClusterView: ...
 
     @property
-    def host(self) -> Host: ...
-
-    @property
     def now_ns(self) -> int: ...
 
     @property
@@ -118,6 +116,22 @@ class AdminContext(Protocol):
         """64 unpredictable bits."""
         ...
 
+    def user_name(self, uid: int) -> str:
+        """Name of a uid; its number as text when it has none."""
+        ...
+
+    def group_name(self, gid: int) -> str:
+        """Name of a gid, likewise."""
+        ...
+
+    def account(self, name: str) -> Account | None:
+        """What the MGM's host knows of a user name."""
+        ...
+
+    def load(self) -> HostLoad:
+        """Figures of this process and its host."""
+        ...
+
     def figures(self) -> MgmFigures: ...
 
     def sessions(self) -> list[Session]:
@@ -125,10 +139,8 @@ class AdminContext(Protocol):
         ...
 
     def replica_url(self, inode: Inode, path: str, fsid: int, identity: Identity) -> str:
-        """`root://FST//path?cap=...` that lets the caller stat and checksum one replica.
-
-        Empty when the filesystem is not configured.
-        """
+        """`root://FST//path?cap=...` (op CHECKSUM) that lets the caller ask one FST for the size
+        and the checksum of its own replica."""
         ...
 
 

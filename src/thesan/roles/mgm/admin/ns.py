@@ -27,7 +27,7 @@ def stat(context: AdminContext, args: Args, identity: Identity) -> AdminReply:
     """One figure a record, `uid=all gid=all KEY=VALUE`, as EOS' `ns stat -m` prints them."""
     Arguments(args).done()
     figures = context.figures()
-    load = context.host.load()
+    load = context.load()
     uptime_s = max(0, context.now_ns - figures.start_ns) // NS_PER_S
     others = ",".join(address for address in figures.mgms if address != figures.master)
     values: dict[str, object] = {
@@ -57,7 +57,7 @@ def stat(context: AdminContext, args: Args, identity: Identity) -> AdminReply:
         "ns.memory.virtual": load.process_vsize_bytes,
         "ns.memory.resident": load.process_rss_bytes,
         "ns.stat.threads": load.thread_count,
-        "ns.fds.all": load.socket_count,
+        "ns.stat.sockets": load.socket_count,
         "ns.cpu.load": round(load.cpu_load, 4),
     }
     records: list[Record] = [{"uid": "all", "gid": "all", key: values[key]} for key in values]

@@ -9,7 +9,7 @@ from thesan.core.control.messages import AdminReply
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import Identity
 from thesan.core.model.ids import FSID_MAX
-from thesan.core.model.layouts import EOS_CHECKSUM_NAMES, LayoutKind
+from thesan.core.model.layouts import LayoutKind
 from thesan.core.model.limits import FSID_COUNT_MAX, GROUP_COUNT_MAX, REPLICA_COUNT_MAX
 from thesan.core.namespace.ops import ConfigSet, Op
 from thesan.core.placement.choose import explain
@@ -32,8 +32,6 @@ POLICY_LAYOUT: Final = "policy.layout"
 """Layout of files in this space where the directory does not say: plain or replica."""
 POLICY_STRIPES: Final = "policy.nstripes"
 """Replicas of a file, likewise."""
-POLICY_CHECKSUM: Final = "policy.checksum"
-"""Checksum kind, likewise."""
 _LAYOUT_NAMES: Final = tuple(kind.name.lower() for kind in LayoutKind)
 _ON_OFF: Final = ("on", "off")
 
@@ -183,8 +181,6 @@ def _configured(record: SpaceRecord, key: str, value: str) -> SpaceRecord:
             allowed = _LAYOUT_NAMES
         case "policy.nstripes":
             allowed = tuple(str(count) for count in range(1, REPLICA_COUNT_MAX + 1))
-        case "policy.checksum":
-            allowed = tuple(EOS_CHECKSUM_NAMES.values())
         case _:
             known = (
                 "groupsize",
@@ -192,7 +188,6 @@ def _configured(record: SpaceRecord, key: str, value: str) -> SpaceRecord:
                 "nominalsize",
                 POLICY_LAYOUT,
                 POLICY_STRIPES,
-                POLICY_CHECKSUM,
                 "fs.*",
             )
             raise OperationError(

@@ -25,7 +25,7 @@ def who(context: AdminContext, args: Args, identity: Identity) -> AdminReply:
         {"auth": prot, "nsessions": by_auth[prot]} for prot in sorted(by_auth)
     ]
     records += [
-        {"uid": uid, "user": context.host.user_name(uid), "nsessions": by_uid[uid]}
+        {"uid": uid, "user": context.user_name(uid), "nsessions": by_uid[uid]}
         for uid in sorted(by_uid)
     ]
     open_to_all = is_admin(identity)
@@ -58,8 +58,8 @@ def whoami(context: AdminContext, args: Args, identity: Identity) -> AdminReply:
         "authz": identity.prot,
         "sudo": identity.sudoer,
         "name": identity.name,
-        "user": context.host.user_name(identity.uid),
-        "group": context.host.group_name(identity.gid),
+        "user": context.user_name(identity.uid),
+        "group": context.group_name(identity.gid),
         "host": identity.host,
         "daemon": identity.daemon,
         "app": identity.app,
