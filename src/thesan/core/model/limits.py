@@ -238,8 +238,8 @@ JOURNAL_RETRY_SECONDS_MAX: Final = 1.0
 """Longest pause: a returning engine is found within it."""
 SQLITE_BUSY_SECONDS_MAX: Final = 2.0
 """Wait for another process' lock on the journal file; below APPEND_SECONDS_MAX."""
-SQLITE_POLL_SECONDS: Final = 0.025
-"""How often a follower looks for entries of another process: 40 looks of 0.1 ms each second."""
+SQLITE_POLL_SECONDS: Final = 0.05
+"""How often a follower looks for entries of another process: about 1 % of a core when idle."""
 SQLITE_WAL_BYTES: Final = 4 * MIB
 """Write-ahead log after which pages move to the journal file: a pause of about 10 ms."""
 SQLITE_TRIM_ENTRIES: Final = 64
@@ -349,8 +349,10 @@ QUOTA_RECOUNT_ENTRIES_MAX: Final = 5000
 """Entries below a directory that becomes a quota node, counted in that one op: about 40 ms."""
 QUOTA_ACCOUNTS_MAX: Final = 10_000
 """Accounts with limits in one quota node: its record stays under a journal batch."""
-EVICTION_ENTRIES: Final = 256
-"""Cached inodes dropped at once when there are too many: about 0.2 ms."""
+EVICTION_ENTRIES_MIN: Final = 64
+"""Cached inodes dropped beyond need, so that not every op has to."""
+EVICTION_ENTRIES_MAX: Final = 2048
+"""Cached inodes dropped at once: about 1 ms, and more than one listing page brings in."""
 LIST_SORTED_ENTRIES_MAX: Final = 20_000
 """Directories up to this size are listed from memory, sorted once: about 5 ms."""
 OP_ID_BYTES_MAX: Final = 64
