@@ -41,7 +41,7 @@ def commit_file(tree: Tree, op: CommitFile, tag: int) -> Result:
             raise OperationError(errno.EISDIR, f"{op.name!r} is a directory")
     fresh_fid(tree, op.fid)
     _check_locations(op.locations, op.size)
-    lost = _to_discard(tree, op.fid, op.lost, op.locations)
+    lost = _to_discard(tree, op.fid, op.lost, op.locations) if op.lost else ()
 
     replaced = 0
     if existing is not None and existing.target is None:
@@ -52,7 +52,8 @@ def commit_file(tree: Tree, op: CommitFile, tag: int) -> Result:
             replaced = existing.fid if existing.nlink == 1 else 0
             edit.drop_name(tree, parent, op.name, op.time_ns, tag)
         add_file(tree, parent, _new_file(parent, op), op.time_ns, tag)
-    edit.discard(tree, op.fid, lost)
+    if lost:
+        edit.discard(tree, op.fid, lost)
     return Result(op.fid, replaced=replaced)
 
 

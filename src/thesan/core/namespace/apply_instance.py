@@ -22,10 +22,10 @@ from thesan.core.namespace.ops import (
     ReserveFids,
     Result,
 )
-from thesan.core.namespace.tree import Tree
+from thesan.core.namespace.tree import Limits, Tree
 
-Limits = dict[str, tuple[int | None, int | None]]
-"""Account (`u<uid>`, `g<gid>`, `p0`) to (physical bytes, files); None: no limit."""
+_LIMITS_CACHED_MAX = 1000
+"""Quota nodes whose limits are kept in memory."""
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
 _limits_decoder = msgspec.msgpack.Decoder(Limits)
@@ -79,7 +79,16 @@ def account_name(kind: str, number: int) -> str:
 
 
 def limits_of(tree: Tree, node: int) -> Limits:
-    """Limits of a quota node."""
+    """Limits of a quota node, read once and kept; do not change the dict."""
+    limits = tree.limits.get(node)
+    if limits is None:
+        if len(tree.limits) >= _LIMITS_CACHED_MAX:
+            tree.limits.clear()
+        limits = tree.limits[node] = _read_limits(tree, node)
+    return limits
+
+
+def _read_limits(tree: Tree, node: int) -> Limits:
     value = tree.tables.get(keys.quota(node))
     if value is None:
         return {}
@@ -95,7 +104,7 @@ def quota_set(tree: Tree, op: QuotaSet, tag: int) -> Result:
     account = account_name(op.kind, op.id)
     if (op.bytes_max or 0) < 0 or (op.files_max or 0) < 0:
         raise OperationError(errno.EINVAL, "a quota limit can't be negative")
-    limits = limits_of(tree, op.fid)
+    limits = dict(limits_of(tree, op.fid))
     if op.bytes_max is None and op.files_max is None:
         limits.pop(account, None)
     else:
@@ -108,8 +117,9 @@ def quota_set(tree: Tree, op: QuotaSet, tag: int) -> Result:
         for inode in inside:
             edit.move_charge(tree, outer, directory.fid, inode)
         directory.flags |= FLAG_QUOTA
-        tree.tables.add(keys.INSTANCE, 0, 0, 0, 0, 0, 1)
+        tree.tables.add_to_instance(quota_nodes=1)
         edit.record(tree, directory, tag)
+    tree.limits[op.fid] = limits
     tree.tables.changes.append((keys.quota(op.fid), _encoder.encode(limits)))
     return Result(op.fid)
 
@@ -123,13 +133,14 @@ def quota_remove(tree: Tree, op: QuotaRemove, tag: int) -> Result:
     outer = tree.quota_node(parent) if parent is not None else 0
     for key in tree.tables.counter_keys(b"NQ" + keys.pack_fid(op.fid)):
         kind, number = keys.quota_account(key)
-        used = tuple(tree.tables.counters(key, keys.QUOTA_COUNTERS))
-        if any(used):
-            tree.tables.add(key, *(-word for word in used))
+        physical, logical, files = tree.tables.counters(key, keys.QUOTA_COUNTERS)
+        if physical or logical or files:
+            tree.tables.add(key, -physical, -logical, -files)
             if outer:
-                tree.tables.add(keys.quota_counters(outer, kind, number), *used)
+                tree.tables.add(keys.quota_counters(outer, kind, number), physical, logical, files)
     directory.flags &= ~FLAG_QUOTA
-    tree.tables.add(keys.INSTANCE, 0, 0, 0, 0, 0, -1)
+    tree.tables.add_to_instance(quota_nodes=-1)
+    tree.limits.pop(op.fid, None)
     tree.tables.changes.append((keys.quota(op.fid), None))
     edit.record(tree, directory, tag)
     return Result(op.fid)

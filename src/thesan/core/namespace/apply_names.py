@@ -80,7 +80,7 @@ def make_directory(tree: Tree, op: MakeDirectory, tag: int) -> Result:
     }
     if inherited:
         edit.set_xattrs(tree, made, inherited)
-    tree.tables.add(keys.INSTANCE, 0, 1, 0, 0, 0, 0)
+    tree.tables.add_to_instance(directories=1)
     edit.record(tree, made, tag)
     edit.stamp(tree, parent, op.time_ns, tag)
     return Result(op.fid)
@@ -230,4 +230,4 @@ def drop_directory(tree: Tree, parent: Directory, name: str, tag: int) -> None:
     tree.tables.changes.append((keys.inode(inode.fid), None))
     if inode.xattrs:
         tree.tables.changes.append((keys.xattrs(inode.fid), None))
-    tree.tables.add(keys.INSTANCE, 0, -1, 0, 0, 0, 0)
+    tree.tables.add_to_instance(directories=-1)

@@ -65,12 +65,12 @@ def account(tree: Tree, node: int, inode: Inode, sign: int) -> None:
     """
     tables = tree.tables
     if inode.target is not None:
-        tables.add(keys.INSTANCE, 0, 0, sign, 0, 0, 0)
+        tables.add_to_instance(symlinks=sign)
         logical = physical = 0
     else:
         logical = sign * inode.size
         physical = logical * len(inode.locations)
-        tables.add(keys.INSTANCE, sign, 0, 0, logical, physical, 0)
+        tables.add_to_instance(sign, 0, 0, logical, physical)
         for fsid in inode.locations:
             tables.add(keys.fs_counters(fsid), sign, logical, 0)
     if node:

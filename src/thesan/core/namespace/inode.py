@@ -206,23 +206,21 @@ _shared: dict[int | tuple[int, ...], int | tuple[int, ...]] = {}
 
 def share_int(value: int) -> int:
     """The one object for this number."""
-    if value < 257:
-        return value
-    kept = _shared.setdefault(value, value)
-    _bound_shared()
-    return kept  # type: ignore[return-value]
+    kept = _shared.get(value)
+    return kept if kept is not None else _keep(value)  # type: ignore[return-value]
 
 
 def share_locations(value: tuple[int, ...]) -> tuple[int, ...]:
     """The one object for this set of locations."""
-    kept = _shared.setdefault(value, value)
-    _bound_shared()
-    return kept  # type: ignore[return-value]
+    kept = _shared.get(value)
+    return kept if kept is not None else _keep(value)  # type: ignore[return-value]
 
 
-def _bound_shared() -> None:
-    if len(_shared) > _SHARED_MAX:
+def _keep(value: int | tuple[int, ...]) -> int | tuple[int, ...]:
+    if len(_shared) >= _SHARED_MAX:
         _shared.clear()
+    _shared[value] = value
+    return value
 
 
 def _share(inode: Inode) -> None:

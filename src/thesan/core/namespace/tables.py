@@ -1,9 +1,9 @@
 """Tables: the store's committed records, the changes of pending ops over them, and the counters.
 
 Each op collects its changes; `seal` files them under the op's number and chains them into the
-digest. They stay visible to reads until `settle` hears that the store has them. Counters are kept
-twice: live (all ops) and stable (ops taken so far), so that the record that goes with a batch is
-right although later ops were applied already.
+digest. They stay visible to reads until `settle` hears that the store has them. Counters live in
+memory; each op keeps the values that it left, so that the record that goes with a batch is right
+although later ops were applied already.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ from thesan.core.namespace import keys
 
 Change = tuple[bytes, bytes | None]
 """Key and new value; None deletes."""
-Delta = tuple[bytes, tuple[int, ...]]
-"""Key of a counter record and what is added to each of its words."""
+Count = tuple[bytes, tuple[int, ...]]
+"""Key of a counter record and its words after an op."""
 
 DIGEST_BYTES: Final = 16
 _GROUPED: Final = (b"D"[0], b"L"[0])
@@ -71,7 +71,7 @@ class _Pending(msgspec.Struct, gc=False):
     number: int
     tag: int
     changes: list[Change]
-    deltas: list[Delta]
+    counts: list[Count]
     digest: bytes
 
 
@@ -82,12 +82,11 @@ class Tables:
         self._source = source
         self._overlay: dict[bytes, Change] = {}
         self._groups: dict[bytes, dict[bytes, Change]] = {}
-        self._live: dict[bytes, list[int]] = {}
-        self._stable: dict[bytes, list[int]] = {}
+        self._counters: dict[bytes, list[int]] = {}
         self._pending: deque[_Pending] = deque()
         self.changes: list[Change] = []
         """Of the op at hand. Not visible to reads before `seal`."""
-        self._deltas: list[Delta] = []
+        self._counted: dict[bytes, list[int]] = {}
         self.applied = self._read_applied()
         self.op_count = self.applied.op_count
         self.digest = self.applied.digest
@@ -157,34 +156,55 @@ class Tables:
     # -- counters --------------------------------------------------------------------------------
     def counters(self, key: bytes, words: int) -> list[int]:
         """Live values of a counter record; do not change the list."""
-        live = self._live.get(key)
-        return live if live is not None else self._load_counters(key, words)
+        words_now = self._counters.get(key)
+        return words_now if words_now is not None else self._load_counters(key, words)
 
-    def add(self, key: bytes, *delta: int) -> None:
-        """Add to a counter record, as part of the op at hand."""
-        live = self._live.get(key)
-        if live is None:
-            live = self._load_counters(key, len(delta))
-        for index, step in enumerate(delta):
-            live[index] += step
-        self._deltas.append((key, delta))
+    def add(self, key: bytes, first: int, second: int, third: int) -> None:
+        """Add to a counter record of three words, as part of the op at hand."""
+        words = self._counters.get(key)
+        if words is None:
+            words = self._load_counters(key, 3)
+        words[0] += first
+        words[1] += second
+        words[2] += third
+        self._counted[key] = words
+
+    def add_to_instance(
+        self,
+        files: int = 0,
+        directories: int = 0,
+        symlinks: int = 0,
+        logical: int = 0,
+        physical: int = 0,
+        quota_nodes: int = 0,
+    ) -> None:
+        """Add to the counters of the instance, as part of the op at hand."""
+        words = self._counters.get(keys.INSTANCE)
+        if words is None:
+            words = self._load_counters(keys.INSTANCE, keys.INSTANCE_COUNTERS)
+        words[0] += files
+        words[1] += directories
+        words[2] += symlinks
+        words[3] += logical
+        words[4] += physical
+        words[5] += quota_nodes
+        self._counted[keys.INSTANCE] = words
 
     def _load_counters(self, key: bytes, words: int) -> list[int]:
         value = self._source.get(key)
         if value is None:
-            live = [0] * words
+            loaded = [0] * words
         elif len(value) == 8 * words:
-            live = list(struct.unpack(f">{words}q", value))
+            loaded = list(struct.unpack(f">{words}q", value))
         else:
             raise StoreError(f"counter record {key!r} has {len(value)} bytes")
-        self._live[key] = live
-        self._stable[key] = list(live)
-        return live
+        self._counters[key] = loaded
+        return loaded
 
     def counter_keys(self, prefix: bytes) -> list[bytes]:
         """Keys of all counter records under a prefix, live ones included, sorted."""
         found = set(self.merged(prefix))
-        found.update(key for key in self._live if key.startswith(prefix))
+        found.update(key for key in self._counters if key.startswith(prefix))
         return sorted(found)
 
     def pending_tag(self, key: bytes) -> int:
@@ -196,7 +216,7 @@ class Tables:
     @property
     def idle(self) -> bool:
         """True when the op at hand has changed nothing so far."""
-        return not self.changes and not self._deltas
+        return not self.changes and not self._counted
 
     @property
     def pending_count(self) -> int:
@@ -205,43 +225,42 @@ class Tables:
 
     def seal(self, tag: int) -> None:
         """The op at hand is applied: make its changes visible, chain the digest."""
-        changes, deltas = self.changes, self._deltas
-        self.changes, self._deltas = [], []
-        overlay = self._overlay
+        changes = self.changes
+        counts = [(key, tuple(words)) for key, words in self._counted.items()]
+        self.changes = []
+        self._counted.clear()
+        overlay, groups = self._overlay, self._groups
         for change in changes:
             key = change[0]
             overlay[key] = change
             if key[0] in _GROUPED:
-                group = key[:_GROUP_BYTES]
-                grouped = self._groups.get(group)
-                if grouped is None:
-                    self._groups[group] = {key: change}
+                prefix = key[:_GROUP_BYTES]
+                group = groups.get(prefix)
+                if group is None:
+                    groups[prefix] = {key: change}
                 else:
-                    grouped[key] = change
+                    group[key] = change
         self.op_count += 1
         self._last_tag = tag
         self.digest = digest = hashlib.blake2b(
-            self.digest + _encoder.encode((changes, deltas)), digest_size=DIGEST_BYTES
+            self.digest + _encoder.encode((changes, counts)), digest_size=DIGEST_BYTES
         ).digest()
-        self._pending.append(_Pending(self.op_count, tag, changes, deltas, digest))
+        self._pending.append(_Pending(self.op_count, tag, changes, counts, digest))
 
     def take(self, through_op: int, seq: int, epoch: int, chain_crc: int) -> list[Change]:
         """Changes of the ops up to number `through_op` that were not taken yet, folded, with
         their counters and the applied record."""
         folded: dict[bytes, Change] = {}
-        touched: dict[bytes, list[int]] = {}
+        counted: dict[bytes, tuple[int, ...]] = {}
         op_count, digest = self.applied.op_count, self.applied.digest
         while self._pending and self._pending[0].number <= through_op:
             op = self._pending.popleft()
             for change in op.changes:
                 folded[change[0]] = change
-            for key, delta in op.deltas:
-                stable = touched[key] = self._stable[key]
-                for index, step in enumerate(delta):
-                    stable[index] += step
+            counted.update(op.counts)
             op_count, digest, self._taken_tag = op.number, op.digest, op.tag
         changes = list(folded.values())
-        changes += [(key, pack_counters(stable)) for key, stable in touched.items()]
+        changes += [(key, pack_counters(words)) for key, words in counted.items()]
         self.applied = Applied(seq, epoch, chain_crc, op_count, digest)
         changes.append((keys.M_APPLIED, _encoder.encode(self.applied)))
         return changes
@@ -259,9 +278,8 @@ class Tables:
                     if not group:
                         del self._groups[key[:_GROUP_BYTES]]
         self.committed_tag = self._taken_tag
-        if len(self._live) > COUNTERS_CACHED_MAX and not self._pending:
-            self._live.clear()
-            self._stable.clear()
+        if len(self._counters) > COUNTERS_CACHED_MAX and not self._pending:
+            self._counters.clear()
 
     def _read_applied(self) -> Applied:
         value = self._source.get(keys.M_APPLIED)

@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 from thesan.core.model.errors import StoreError
 from thesan.core.model.ids import ROOT_FID
-from thesan.core.model.limits import CACHE_ENTRIES_MAX, EVICTION_ENTRIES
+from thesan.core.model.limits import CACHE_ENTRIES_MAX, EVICTION_ENTRIES_MAX, EVICTION_ENTRIES_MIN
 from thesan.core.namespace import keys
 from thesan.core.namespace.inode import (
     FLAG_XATTRS,
@@ -20,6 +20,9 @@ from thesan.core.namespace.inode import (
     new_directory,
 )
 from thesan.core.namespace.tables import Source, Tables
+
+Limits = dict[str, tuple[int | None, int | None]]
+"""Account of a quota node (`u<uid>`, `g<gid>`, `p0`) to (physical bytes, files); None: no limit."""
 
 
 class Tree:
@@ -38,6 +41,8 @@ class Tree:
         """Tag of the last op that changed what a path walk depends on besides its end."""
         self.configs: dict[str, dict[str, bytes]] = {}
         """Configuration sections that were asked for."""
+        self.limits: dict[int, Limits] = {}
+        """Limits of quota nodes that were asked for."""
         self._link_slots: dict[int, int] = {}
         """Of each inode in `linked`: how many `children` dicts hold it."""
         self._clock: OrderedDict[int, None] = OrderedDict()
@@ -54,7 +59,7 @@ class Tree:
             tables.changes.append((keys.M_FORMAT, keys.FORMAT))
             tables.changes.append((keys.M_FID, keys.pack_fid(ROOT_FID + 1)))
             tables.changes.append((keys.inode(ROOT_FID), encode_record(root)))
-            tables.add(keys.INSTANCE, 0, 1, 0, 0, 0, 0)
+            tables.add_to_instance(directories=1)
             tables.seal(0)
         elif layout != keys.FORMAT:
             raise StoreError(f"the store has format {layout!r}, this version reads {keys.FORMAT!r}")
@@ -243,8 +248,9 @@ class Tree:
 
     def make_room(self) -> None:
         """One small step of eviction when too much is cached. Call it between ops only."""
-        if self.cached_count > self.cache_entries_max:
-            self.evict(EVICTION_ENTRIES)
+        excess = self.cached_count - self.cache_entries_max
+        if excess > 0:
+            self.evict(min(excess + EVICTION_ENTRIES_MIN, EVICTION_ENTRIES_MAX))
 
     def evict(self, entries_max: int) -> int:
         """Drop up to `entries_max` entries, least used directories first; number dropped.
