@@ -37,7 +37,7 @@ class Bench:
             Seq(self.journal.last + 1),
             self.entries()[-1].crc if self.journal.last else 0,
             lambda reason: self.notes.append(("lost", reason)),
-            on_batch=lambda position, count: self.notes.append(("batch", position.seq, count)),
+            on_batch=lambda position: self.notes.append(("batch", position.seq)),
             **settings,  # type: ignore[arg-type]
         )
         writer.start()

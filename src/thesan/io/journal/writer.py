@@ -32,7 +32,7 @@ from thesan.ports.engine import Engine, Owner
 
 OnCommit = Callable[[Seq], None]
 OnFailed = Callable[[JournalError], None]
-OnBatch = Callable[[Position, int], None]
+OnBatch = Callable[[Position], None]
 _Token = tuple[OnCommit | None, OnFailed | None]
 
 
@@ -41,8 +41,8 @@ class JournalWriter:
 
     `start_seq` is the seq of the first entry to write (head + 1), `prev_crc` the crc of the head.
     `on_lost(reason)` is called once, after every pending op has failed, when this mastership can
-    never write again. `on_batch(position, op_count)` is called after the op callbacks of each
-    entry: the place to release what waits for it and to store its changes with their position.
+    never write again. `on_batch(position)` is called after the op callbacks of each entry: the
+    place to store its changes with their position and to release what waits for it.
     A callback must not raise; one that does is reported to the loop's exception handler.
     """
 
@@ -270,7 +270,7 @@ class JournalWriter:
             if on_commit is not None:
                 self._call(on_commit, batch.seq)
         if self._on_batch is not None:
-            self._call(self._on_batch, position, len(batch.ops))
+            self._call(self._on_batch, position)
         while self._flushes and self._flushes[0][0] <= batch.seq:
             _, future = self._flushes.popleft()
             if not future.done():
