@@ -245,6 +245,7 @@ def test_a_slow_reader_holds_bounded_memory(bench_run):
         for _ in range(20):
             await asyncio.sleep(0)
         first = len(peer.transport.data)
+        assert OUTPUT_BYTES_HIGH < peer.connection.unsent_bytes < 2 * OUTPUT_BYTES_HIGH + 2 * piece
         assert first <= OUTPUT_BYTES_HIGH + piece + 8
         answered = len(bench.service.seen)
         assert answered * piece <= 2 * OUTPUT_BYTES_HIGH + 2 * piece

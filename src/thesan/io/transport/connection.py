@@ -95,6 +95,11 @@ class ServerConnection(asyncio.BufferedProtocol):
         """Requests that have no final answer yet."""
         return len(self._unanswered)
 
+    @property
+    def unsent_bytes(self) -> int:
+        """Answers that the socket has not taken: who streams a long one looks here."""
+        return 0 if self._outbox is None else self._outbox.unsent_bytes
+
     def reply(self, data: bytes | bytearray, path_id: int = 0) -> None:
         """Send whole answer frames, of one request or several, in the next write.
 

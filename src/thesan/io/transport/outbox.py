@@ -64,6 +64,13 @@ class Outbox:
         """True during a bulk send."""
         return self._exclusive
 
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that the socket has not taken, here and in the transport."""
+        if self._transport is None:
+            return 0
+        return self.queued_bytes + self._transport.get_write_buffer_size()
+
     def put(self, data: Block) -> None:
         """Queue a frame, or the pieces of one in turn, for the next `flush`."""
         self._queue.append(data)
