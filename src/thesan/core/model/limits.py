@@ -197,6 +197,14 @@ FORGET_DELETIONS_MAX: Final = 50_000
 """Deletions that one `fs dropdeletion` forgets: a batch or two of the journal."""
 SPACE_NAME_BYTES_MAX: Final = 32
 """A space name; `space.N` is a column of most listings."""
+ADMIN_PAGE_RECORDS: Final = 1000
+"""Records of a long listing in one admin answer: about 30 ms of the loop."""
+DELETED_REPORTED_MAX: Final = 10_000
+"""Removed replicas reported in one beat; the rest follows in the next."""
+DELETIONS_AT_ONCE_MAX: Final = 4
+"""Replicas of one FST that are removed at the same time: clients come first."""
+DISK_HANG_SECONDS_MAX: Final = 30.0
+"""A disk that owes its statvfs for so long is taken out of service."""
 ADMIN_RECORDS_MAX: Final = 100_000
 """Records in one admin answer; a longer listing is paged."""
 FSID_COUNT_MAX: Final = 65534
