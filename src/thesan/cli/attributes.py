@@ -1,0 +1,89 @@
+"""`thesan attr` and `thesan acl`: extended attributes and access control lists."""
+
+from thesan.cli.context import Context, Output
+from thesan.cli.files import path_of
+from thesan.cli.main import parser
+from thesan.cli.render import show
+from thesan.core.control.messages import FileOp
+from thesan.roles.client.filesystem import Filesystem
+
+
+def attr(context: Context, argv: list[str]) -> int:
+    """`attr [-r] ls PATH | set KEY=VALUE PATH | get KEY PATH | rm KEY PATH`."""
+    top = parser("attr", "Extended attributes of files and directories.")
+    top.add_argument("-r", "-R", action="store_true", help="the whole tree")
+    verbs = top.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("ls", help="list all").add_argument("path")
+    setting = verbs.add_parser("set", help="set one")
+    setting.add_argument("pair", metavar="KEY=VALUE")
+    setting.add_argument("path")
+    for verb, text in (("get", "print one"), ("rm", "remove one")):
+        named = verbs.add_parser(verb, help=text)
+        named.add_argument("key")
+        named.add_argument("path")
+    chosen = top.parse_args(argv)
+    path = path_of(chosen.path)
+
+    async def work(fs: Filesystem) -> list[dict[str, str]]:
+        paths = [path]
+        if chosen.r:
+            paths += [entry.path async for entry in fs.find(path)]
+        records = []
+        for each in paths:
+            match chosen.verb:
+                case "ls":
+                    found = await fs.list_xattr(each)
+                    records += [
+                        {"path": each, "key": key, "value": value.decode(errors="replace")}
+                        for key, value in sorted(found.items())
+                    ]
+                case "get":
+                    value = await fs.get_xattr(each, chosen.key)
+                    records.append(
+                        {"path": each, "key": chosen.key, "value": value.decode(errors="replace")}
+                    )
+                case "set":
+                    key, _, value_text = chosen.pair.partition("=")
+                    await fs.set_xattr(each, key, value_text.strip('"').encode())
+                case _:
+                    await fs.remove_xattr(each, chosen.key)
+        return records
+
+    records = context.with_filesystem(work)
+    if context.output is not Output.TABLE:
+        print(show(context, records, []))
+        return 0
+    for record in records:
+        print(f'{record["key"]}="{record["value"]}"')
+    return 0
+
+
+def acl(context: Context, argv: list[str]) -> int:
+    """`acl [-R] [--user] [-l] [RULE] PATH`: RULE as u:ID=rwx, g:ID:+w, z:-d; no RULE lists."""
+    top = parser("acl", "Access control lists: `acl PATH`, `acl u:1000=rwx PATH`.")
+    top.add_argument("-R", "-r", dest="recursive", action="store_true", help="the whole tree")
+    top.add_argument("--user", action="store_true", help="user.acl instead of sys.acl")
+    top.add_argument("-l", dest="only_list", action="store_true", help="list (default)")
+    top.add_argument("rule", nargs="?")
+    top.add_argument("path")
+    chosen = top.parse_args(argv)
+    args = {"kind": "user" if chosen.user else "sys"}
+    if chosen.rule and not chosen.only_list:
+        args["rule"] = chosen.rule
+
+    async def work(fs: Filesystem) -> str:
+        path = path_of(chosen.path)
+        paths = [path]
+        if chosen.recursive:
+            paths += [entry.path async for entry in fs.find(path)]
+        text = ""
+        for each in paths:
+            text = str((await fs.file_op(FileOp("acl", each, dict(args)))).get("acl", ""))
+        return text
+
+    text = context.with_filesystem(work)
+    if context.output is Output.TABLE:
+        print(text)
+    else:
+        print(show(context, [{"path": path_of(chosen.path), "acl": text}], []))
+    return 0
