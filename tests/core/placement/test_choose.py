@@ -181,6 +181,21 @@ def test_the_error_says_why():
         choose(build([], ["default"]), "default", 1, 0)
 
 
+def test_a_forced_group():
+    topology = build([make(number, group=f"default.{number % 3}") for number in range(1, 13)])
+    for fsids in throws(topology, 100, "default", 2, 0, only_group="default.2"):
+        assert {topology.filesystems[fsid].group for fsid in fsids} == {"default.2"}
+    assert (
+        explain(topology, "default", 2, 0, only_group="default.1")
+        .why[0]
+        .endswith("group default.1 was drawn.")
+    )
+    with pytest.raises(OperationError, match=r"group default\.9 has no filesystem"):
+        choose(topology, "default", 2, 0, only_group="default.9")
+    with pytest.raises(OperationError, match=r"group default\.1 has not 5 filesystems for 0 B"):
+        choose(topology, "default", 5, 0, only_group="default.1")
+
+
 def test_an_explanation_reads_like_this():
     topology = build(
         [

@@ -284,6 +284,14 @@ ACCOUNT_SECONDS_MAX: Final = 300.0
 """A change of the host's accounts is seen after this time."""
 NAMES_CACHED_MAX: Final = 10_000
 """User and group names kept for stat texts; a lookup may ask LDAP."""
+FIGURES_SAMPLE_SECONDS: Final = 5.0
+"""How often the counters of an MGM are sampled for rates: the shortest window."""
+FIGURES_DURATIONS_KEPT: Final = 100
+"""Durations of a counter from which mean and percentiles are made, as EOS does."""
+WATCH_SECONDS: Final = 1.0
+"""How often an MGM looks which FSTs have come and gone, for the log and stat texts."""
+BECOME_MASTER_SECONDS_MAX: Final = 5.0
+"""Longest pause between tries to become master; the first follows after a tenth of a second."""
 LISTING_POLL_SECONDS: Final = 0.05
 """How often a long listing looks whether its slow reader has room for the next chunk."""
 CHECKPOINT_SECONDS: Final = 5.0
@@ -377,3 +385,9 @@ CLIENT_SCRATCH_BYTES: Final = 64 * KIB
 """Receive buffer of one client connection; longer bodies are received in place."""
 CLIENT_CLOSE_SECONDS_MAX: Final = 2.0
 """Time to flush a client connection that is closed; then it is dropped."""
+CLIENT_WAIT_SECONDS_MIN: Final = 0.1
+"""Shortest obedience to a kXR_wait: one of 0 s must not become a busy loop."""
+PAGE_TRIES_MAX: Final = 3
+"""Times that a page with a wrong checksum is transferred again before it is an error."""
+TREE_REQUESTS_PARALLEL: Final = 16
+"""Listings or removals that a walk of a tree keeps in flight: hides the round trips."""

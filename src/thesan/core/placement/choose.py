@@ -55,10 +55,12 @@ def choose(
     client_geotag: str = "",
     exclude: Collection[int] = _NOTHING,
     dice: int = 0,
+    only_group: str = "",
 ) -> tuple[Fsid, ...]:
     """Filesystems for the replicas of a new file of about `size` bytes, the head's first.
 
     The head is the one nearest to the client. `dice` is an unpredictable number of 64 bits.
+    `only_group` is a group of the space (`default.3`) that must take the file, empty for any.
     Raises OperationError: ENOENT (no such space) or ENOSPC, with the reason.
     """
     assert replica_count > 0
@@ -74,12 +76,15 @@ def choose(
             first = bisect_right(sums, (dice >> 16) % sums[-1])
         for step in range(len(groups)):
             group = groups[(first + step) % len(groups)]
+            if only_group and group.name != only_group:
+                continue
             picks = _pick(group, replica_count, size, exclude, dice)
             if picks:
                 if client_geotag and len(picks) > 1:
                     _nearest_first(picks, group, client_geotag)
                 return tuple([group.fsids[pick] for pick in picks])
-    raise OperationError(errno.ENOSPC, _nothing_fits(topology, space, replica_count, size, exclude))
+    text = _nothing_fits(topology, space, replica_count, size, exclude, only_group)
+    raise OperationError(errno.ENOSPC, text)
 
 
 def _pick(
@@ -229,13 +234,16 @@ def explain(
     client_geotag: str = "",
     exclude: Collection[int] = _NOTHING,
     dice: int = 0,
+    only_group: str = "",
 ) -> Choice:
     """The same choice as `choose`, with the reason for each filesystem of the space.
 
     Raises OperationError ENOENT when there is no such space; "nothing fits" is an answer here.
     """
     try:
-        fsids = choose(topology, space, replica_count, size, client_geotag, exclude, dice)
+        fsids = choose(
+            topology, space, replica_count, size, client_geotag, exclude, dice, only_group
+        )
     except OperationError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -299,11 +307,20 @@ def _unfit_because(fs: Filesystem, size: int, exclude: Collection[int]) -> str:
 
 
 def _nothing_fits(
-    topology: Topology, space: str, replica_count: int, size: int, exclude: Collection[int]
+    topology: Topology,
+    space: str,
+    replica_count: int,
+    size: int,
+    exclude: Collection[int],
+    only_group: str,
 ) -> str:
-    members = [fs for fs in topology.filesystems.values() if fs.space == space]
+    members = [
+        fs
+        for fs in topology.filesystems.values()
+        if fs.space == space and only_group in ("", fs.group)
+    ]
     if not members:
-        return f"space {space} has no filesystem"
+        return f"{f'group {only_group}' if only_group else f'space {space}'} has no filesystem"
     fitting: dict[str, int] = {}
     reasons: dict[str, int] = {}
     for fs in members:
@@ -314,10 +331,12 @@ def _nothing_fits(
             fitting[fs.group] = fitting.get(fs.group, 0) + 1
     most = max(fitting.values(), default=0)
     listed = ", ".join(f"{count} x {reason}" for reason, count in list(reasons.items())[:5])
-    return (
-        f"no group of space {space} has {replica_count} filesystems for {human_count(size)}: "
-        f"the best has {most}" + (f" (left out: {listed})" if listed else "")
-    )
+    wanted = f"{replica_count} filesystems for {human_count(size)}"
+    if only_group:
+        outcome = f"group {only_group} has not {wanted}: it has {most}"
+    else:
+        outcome = f"no group of space {space} has {wanted}: the best has {most}"
+    return outcome + (f" (left out: {listed})" if listed else "")
 
 
 def _no_replica(topology: Topology, replicas: Sequence[int], exclude: Collection[int]) -> str:

@@ -121,9 +121,7 @@ def _hex(checksum: int | None) -> str:
     return f"{checksum:08x}" if checksum is not None else ""
 
 
-def _file_record(
-    context: AdminContext, path: str, inode: Inode, xattrs: dict[str, str]
-) -> Record:
+def _file_record(context: AdminContext, path: str, inode: Inode, xattrs: dict[str, str]) -> Record:
     kind = checksum_kind_of(inode.layout) if inode.is_file else ChecksumKind.NONE
     checksum = _hex(inode.crc32c if kind is ChecksumKind.CRC32C else inode.adler32)
     replicas = _replica_records(context, inode)
@@ -223,5 +221,3 @@ def _replica_records(context: AdminContext, inode: Inode) -> list[Record]:
             }
         )
     return records
-
-

@@ -10,7 +10,12 @@ from thesan.core.control.messages import AdminReply, FsRegister, FsRegisterReply
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import Identity
 from thesan.core.model.ids import FSID_MAX, FSID_MIN
-from thesan.core.model.limits import DELETIONS_BATCH_MAX, FORGET_DELETIONS_MAX, SPACE_NAME_BYTES_MAX
+from thesan.core.model.limits import (
+    ADMIN_PAGE_RECORDS,
+    DELETIONS_BATCH_MAX,
+    FORGET_DELETIONS_MAX,
+    SPACE_NAME_BYTES_MAX,
+)
 from thesan.core.model.paths import normalise
 from thesan.core.namespace import queries
 from thesan.core.namespace.ops import ConfigSet, DeletionDone, Op
@@ -26,7 +31,7 @@ from thesan.core.placement.records import (
 from thesan.core.placement.topology import CONFIG_STATUS_OF, assign_group, check_geotag
 from thesan.roles.mgm.admin.arguments import Arguments, parse_bytes
 from thesan.roles.mgm.admin.context import AdminContext, Args, Change
-from thesan.roles.mgm.admin.figures import active_of, fs_record
+from thesan.roles.mgm.admin.figures import Record, active_of, fs_record, split_node
 from thesan.roles.mgm.view import FsState
 
 _UUID_BYTES_MAX: Final = 64
@@ -41,16 +46,23 @@ _PERIODS: Final = (
 
 
 def ls(context: AdminContext, args: Args, identity: Identity) -> AdminReply:
-    """All filesystems, or those that `match`: a node, host, group, space or fsid."""
+    """Filesystems by fsid, or those that `match`: a node, host, group, space or fsid.
+
+    At most ADMIN_PAGE_RECORDS; the next page begins after the last fsid of this one.
+    """
     arguments = Arguments(args)
     match = arguments.text("match", "")
+    after = arguments.number("page", 0)
     arguments.done()
-    records = []
+    records: list[Record] = []
     for fs in context.view.filesystems():
-        record = fs_record(context.view, fs, context.now_s)
-        names = (fs.record.node, record["host"], fs.record.group, fs.record.space, str(fs.fsid))
-        if not match or match in names:
-            records.append(record)
+        host = split_node(fs.record.node)[0]
+        names = (fs.record.node, host, fs.record.group, fs.record.space, str(fs.fsid))
+        if fs.fsid <= after or (match and match not in names):
+            continue
+        if len(records) == ADMIN_PAGE_RECORDS:
+            return AdminReply(records=records, next_page=str(records[-1]["id"]))
+        records.append(fs_record(context.view, fs, context.now_s))
     return AdminReply(records=records)
 
 
@@ -62,8 +74,7 @@ def status(context: AdminContext, args: Args, identity: Identity) -> AdminReply:
     record = fs_record(context.view, fs, context.now_s)
     placement = context.view.placement_of(fs.fsid, context.now_s)
     assert placement is not None, "it was found in the same view"
-    registered = queries.replicas_on(context.namespace, fs.fsid, limit=1)
-    waiting = queries.deletions_on(context.namespace, fs.fsid, limit=1)
+    counters = queries.fs_counters(context.namespace, fs.fsid)
     record.update(
         {
             "space": fs.record.space,
@@ -71,8 +82,9 @@ def status(context: AdminContext, args: Args, identity: Identity) -> AdminReply:
             "place": placement.unplaceable_because() or "takes new files",
             "write": placement.unwritable_because() or "may be written",
             "read": placement.unreadable_because() or "may be read",
-            "has.replicas": bool(registered),
-            "has.deletions": bool(waiting),
+            "ns.replicas": counters.replicas,
+            "ns.bytes": counters.bytes,
+            "ns.deletions": counters.deletions,
             **{f"cfg.{key}": value for key, value in sorted(fs.record.settings.items())},
         }
     )
@@ -229,7 +241,7 @@ def rm(context: AdminContext, args: Args, identity: Identity) -> Change:
             errno.EBUSY,
             f"fs {fs.fsid} has configstatus {fs.record.configstatus}: set it to empty first",
         )
-    if queries.deletions_on(context.namespace, fs.fsid, limit=1):
+    if queries.fs_counters(context.namespace, fs.fsid).deletions:
         raise OperationError(
             errno.EBUSY, f"fs {fs.fsid} has pending deletions: wait, or fs dropdeletion {fs.fsid}"
         )
@@ -282,7 +294,7 @@ def _add(context: AdminContext, record: FsRecord, wanted: int) -> tuple[int, lis
     fsid = wanted or _free_fsid(context)
     if context.view.filesystem(fsid) is not None:
         raise OperationError(errno.EEXIST, f"fsid {fsid} is taken")
-    if queries.deletions_on(context.namespace, fsid, limit=1):
+    if queries.fs_counters(context.namespace, fsid).deletions:
         raise OperationError(errno.EEXIST, f"fsid {fsid} has pending deletions of an earlier fs")
     ops: list[Op] = [*_space_ops(context, space)]
     if fsid > _last_fsid(context):
@@ -313,7 +325,7 @@ def _free_fsid(context: AdminContext) -> int:
         return last + 1
     taken = {fs.fsid for fs in context.view.filesystems()}
     for fsid in range(FSID_MIN, FSID_MAX + 1):
-        if fsid not in taken and not queries.deletions_on(context.namespace, fsid, limit=1):
+        if fsid not in taken and not queries.fs_counters(context.namespace, fsid).deletions:
             return fsid
     raise OperationError(errno.ENOSPC, f"all {FSID_MAX} fsids are taken")
 
@@ -375,5 +387,8 @@ def _group_of(ops: list[Op]) -> str:
 
 
 def _require_no_replicas(context: AdminContext, fs: FsState) -> None:
-    if queries.replicas_on(context.namespace, fs.fsid, limit=1):
-        raise OperationError(errno.EBUSY, f"fs {fs.fsid} is not empty: it has replicas registered")
+    count = queries.fs_counters(context.namespace, fs.fsid).replicas
+    if count:
+        raise OperationError(
+            errno.EBUSY, f"fs {fs.fsid} is not empty: {count} replicas are registered"
+        )

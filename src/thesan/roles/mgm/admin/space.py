@@ -75,13 +75,14 @@ def place(context: AdminContext, args: Args, identity: Identity) -> AdminReply:
     size = arguments.byte_count("size", 0)
     geotag = arguments.text("geotag", "")
     exclude = arguments.numbers("exclude", maximum=FSID_MAX)
+    group = arguments.text("group", "")
     arguments.done()
     check_geotag(geotag)
     if replica_count == 0:
         raise OperationError(errno.EINVAL, "a file has at least one replica")
     topology = context.view.topology(context.now_s)
     choice = explain(
-        topology, name, replica_count, size, geotag, frozenset(exclude), context.dice()
+        topology, name, replica_count, size, geotag, frozenset(exclude), context.dice(), group
     )
     taken = ", ".join(f"fs {fsid}" for fsid in choice.fsids)
     record = {

@@ -1,0 +1,90 @@
+import errno
+
+import pytest
+
+
+def test_nodes_in_eos_keys(mgm):
+    mgm.grow(3)
+    mgm.now_s += 2
+    mgm.beat("fst3:1095", geotag="cern")
+    records = mgm.do("node ls").records
+    assert [one["hostport"] for one in records] == ["fst1:1095", "fst2:1095", "fst3:1095"]
+    first = records[0]
+    assert list(first)[:8] == [
+        "type",
+        "hostport",
+        "status",
+        "cfg.status",
+        "heartbeatdelta",
+        "nofs",
+        "avg.stat.disk.load",
+        "sig.stat.disk.load",
+    ]
+    assert first["type"] == "nodesview"
+    assert first["heartbeatdelta"] == 2
+    assert first["nofs"] == 2
+    assert first["sum.stat.statfs.capacity"] == 200 << 30
+    assert first["cfg.stat.sys.uptime"] == 10
+    assert records[2]["cfg.stat.geotag"] == "cern"
+    assert [one["hostport"] for one in mgm.do("node ls", match="fst2").records] == ["fst2:1095"]
+
+
+def test_silence_shows(mgm):
+    mgm.grow(1)
+    mgm.do("fs add", uuid="u2", node="never:1095", path="/x", space="default")
+    mgm.now_s += 100_000
+    deltas = {
+        one["hostport"]: (one["status"], one["heartbeatdelta"]) for one in mgm.do("node ls").records
+    }
+    assert deltas == {"fst1:1095": ("offline", "~"), "never:1095": ("offline", "~")}
+    mgm.beat("fst1:1095")
+    mgm.now_s += 5
+    assert mgm.do("node ls", match="fst1").records[0]["heartbeatdelta"] == 5
+    assert mgm.do("node ls", match="fst1").records[0]["status"] == "offline"
+
+
+def test_a_node_is_switched(mgm):
+    mgm.grow(2)
+    mgm.do("node set", node="fst1:1095", status="off")
+    assert not mgm.view.node_active("fst1:1095")
+    assert mgm.do("node ls").records[0]["cfg.status"] == "off"
+    assert mgm.do("fs ls", match="fst1").records[0]["stat.active"] == "offline"
+    mgm.do("node set", node="fst1:1095", status="on")
+    assert mgm.do("fs ls", match="fst1").records[0]["stat.active"] == "online"
+
+
+def test_a_node_may_be_declared_before_it_beats(mgm):
+    mgm.do("node set", node="new:1095", status="off")
+    assert mgm.do("node ls").records[0]["status"] == "offline"
+
+
+@pytest.mark.parametrize("name", ["new", "new:0", "new:x", "a b:1", "a/b:1", "n" * 300 + ":1"])
+def test_node_names(mgm, refused, name):
+    refused(errno.EINVAL, "host:port", mgm.do, "node set", node=name, status="on")
+
+
+def test_status_of_one(mgm, refused):
+    mgm.grow(3)
+    mgm.do("node config", node="fst1:1095", key="comment", value="new mainboard")
+    (record,) = mgm.do("node status", node="fst1").records
+    assert record["fsids"] == [1, 3]
+    assert record["cfg.comment"] == "new mainboard"
+    assert record["boot.id"] == "b"
+    refused(errno.ENOENT, "no node", mgm.do, "node status", node="nowhere")
+    mgm.beat("fst1:1096")
+    refused(errno.EINVAL, "several FSTs", mgm.do, "node status", node="fst1")
+    refused(errno.EINVAL, "key", mgm.do, "node config", node="fst2", key="colour", value="red")
+    refused(
+        errno.E2BIG, "longer", mgm.do, "node config", node="fst2", key="comment", value="x" * 2000
+    )
+
+
+def test_only_a_silent_node_without_filesystems_goes(mgm, refused):
+    mgm.grow(1)
+    refused(errno.EBUSY, "filesystems 1", mgm.do, "node rm", node="fst1:1095")
+    mgm.do("node set", node="fst9:1095", status="on")
+    mgm.beat("fst9:1095")
+    refused(errno.EBUSY, "online", mgm.do, "node rm", node="fst9:1095")
+    mgm.now_s += 10
+    mgm.do("node rm", node="fst9:1095")
+    assert [one.configured for one in mgm.view.nodes()] == [True, False]
