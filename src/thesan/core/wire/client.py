@@ -8,7 +8,7 @@ Nothing that a server sends takes more memory than the request that it answers a
 from collections.abc import Callable
 from enum import Enum
 from struct import Struct
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import google_crc32c
 import msgspec
@@ -91,7 +91,14 @@ SUBMITTABLE: Final[dict[State, frozenset[RequestId]]] = {
 }
 """A login may follow the hello at once: one round trip less."""
 
+# Plain ints: reading an enum's member costs as much as unpacking a header.
+_OK: Final = int(Status.OK)
+_OKSOFAR: Final = int(Status.OKSOFAR)
+_ATTN_STATUS: Final = int(Status.ATTN)
+_STATUS_ANSWER: Final = int(Status.STATUS)
+_WAITRESP: Final = int(Status.WAITRESP)
 _FINAL: Final = frozenset((Status.ERROR, Status.REDIRECT, Status.WAIT, Status.AUTHMORE))
+_PGREAD: Final = RequestId.PGREAD
 _PAGED: Final = frozenset((RequestId.PGREAD, RequestId.PGWRITE))
 _HANDSHAKE_ANSWER: Final = Struct(">ii")
 _ATTN: Final = Struct(">i4x2sHi")
@@ -151,6 +158,7 @@ class ClientSession(Framing[Response]):
     def __init__(self) -> None:
         super().__init__()
         self._state = State.START
+        self._submittable = SUBMITTABLE[State.START]
         self._awaited: dict[bytes, _Awaited] = {}
         self._sid_last = 0
         self._announced: tuple[bytes, int, tuple[int, int, int] | None] = (NO_SID, 0, None)
@@ -214,8 +222,9 @@ class ClientSession(Framing[Response]):
 
     def _expect(self, request: rq.Request) -> bytes:
         assert not isinstance(request, rq.Unsupported), "this request has no encoding"
-        assert request.REQUEST_ID in SUBMITTABLE[self._state], (
-            f"{request.REQUEST_ID.name} can't be sent while {self._state.value}"
+        request_id = request.REQUEST_ID
+        assert request_id in self._submittable, (
+            f"{request_id.name} can't be sent while {self._state.value}"
         )
         assert len(self._awaited) < SESSION_REQUESTS_MAX, "too many requests under way"
         number = self._sid_last
@@ -225,8 +234,10 @@ class ClientSession(Framing[Response]):
             if sid not in self._awaited:
                 break
         self._sid_last = number
+        bound = _RESULT_BYTES_MAX.get(request_id)
+        bytes_max = ANSWER_BYTES_MAX if bound is None else bound(request)
         offset = request.offset if isinstance(request, rq.PgRead) else 0
-        self._awaited[sid] = _Awaited(request.REQUEST_ID, _result_bytes_max(request), offset)
+        self._awaited[sid] = _Awaited(request_id, bytes_max, offset)
         return sid
 
     def _move(self, event: Event) -> None:
@@ -234,6 +245,7 @@ class ClientSession(Framing[Response]):
         if state is None:
             raise WireError(f"{event.value} while {self._state.value}", fatal=True)
         self._state = state
+        self._submittable = SUBMITTABLE[state]
 
     # -- framing ---------------------------------------------------------------------------------
     def _parse(self, view: memoryview, out: list[Response]) -> int:
@@ -243,7 +255,7 @@ class ClientSession(Framing[Response]):
             sid, status, length = unpack(view, position)
             start = position + RESPONSE_HEAD_BYTES
             pages = None
-            if status == Status.STATUS:
+            if status == _STATUS_ANSWER:
                 if length != STATUS_INFO_BYTES:
                     raise WireError("status answer of an unknown length", fatal=True)
                 if end - start < STATUS_INFO_BYTES:
@@ -278,11 +290,11 @@ class ClientSession(Framing[Response]):
 
     def _bytes_max(self, sid: bytes, status: int) -> int:
         """Longest body that is taken for this header, before anything is allocated."""
-        if status in (Status.OK, Status.OKSOFAR):
+        if status in (_OK, _OKSOFAR):
             if sid == NO_SID:
                 return ANSWER_BYTES_MAX
             return self._find(sid).bytes_max
-        if status == Status.ATTN:
+        if status == _ATTN_STATUS:
             deferred = (a.bytes_max for a in self._awaited.values() if a.deferred)
             return _ATTN.size + max(deferred, default=ANSWER_BYTES_MAX)
         return ANSWER_BYTES_MAX
@@ -297,7 +309,7 @@ class ClientSession(Framing[Response]):
     ) -> None:
         if pages is not None:
             self._take_pages(sid, pages, body, out)
-        elif status == Status.ATTN:
+        elif status == _ATTN_STATUS:
             self._take_attn(body, out)
         elif sid == NO_SID:
             self._take_hello(status, body)
@@ -309,7 +321,7 @@ class ClientSession(Framing[Response]):
             raise WireError("answer to no request of ours: 0000", fatal=True)
         if status == Status.ERROR:
             raise WireError(f"the server refuses: {parse_error(body)[1]}", fatal=True)
-        if status != Status.OK:
+        if status != _OK:
             raise WireError(f"hello answered by status {status}", fatal=True)
         if self._state is State.GREETING:
             if len(body) != _HANDSHAKE_ANSWER.size:
@@ -328,7 +340,7 @@ class ClientSession(Framing[Response]):
         if len(body) < _ATTN.size:
             raise WireError("asynchronous answer is cut short", fatal=True)
         _, sid, status, length = _ATTN.unpack_from(body)
-        if length != len(body) - _ATTN.size or status in (Status.ATTN, Status.STATUS):
+        if length != len(body) - _ATTN.size or status in (_ATTN_STATUS, _STATUS_ANSWER):
             raise WireError("asynchronous answer that can't be", fatal=True)
         if not self._find(sid).deferred:
             raise WireError("asynchronous answer to a request that does not wait", fatal=True)
@@ -340,15 +352,15 @@ class ClientSession(Framing[Response]):
         self, sid: bytes, status: int, body: bytes | bytearray, out: list[Response]
     ) -> None:
         awaited = self._find(sid)
-        if status in (Status.OK, Status.OKSOFAR):
+        if status in (_OK, _OKSOFAR):
             if awaited.request_id in _PAGED:
                 raise WireError("page request answered without checksums", fatal=True)
             awaited.bytes_max -= len(body)
-            if status == Status.OK:
+            if status == _OK:
                 self._finish(sid, awaited, body, out)
             else:
                 awaited.add(body)
-        elif status == Status.WAITRESP:
+        elif status == _WAITRESP:
             awaited.deferred = True
             if not awaited.forgotten:
                 out.append(Response(sid, status, body))
@@ -368,7 +380,7 @@ class ClientSession(Framing[Response]):
         if handler is not None:
             handler(self, bytes(last))
         if not awaited.forgotten:
-            out.append(Response(sid, Status.OK, last, awaited.bad))
+            out.append(Response(sid, _OK, last, awaited.bad))
 
     def _logged_in(self, body: bytes) -> None:
         self.session_id, self.security = parse_login(body)
@@ -385,7 +397,7 @@ class ClientSession(Framing[Response]):
             raise WireError("status answer to another request", fatal=True)
         if kind not in (StatusType.FINAL, StatusType.PARTIAL):
             raise WireError(f"unknown status type {kind}", fatal=True)
-        if awaited.request_id == RequestId.PGREAD:
+        if awaited.request_id is _PGREAD:
             if offset != awaited.offset:
                 raise WireError("pages out of order", fatal=True)
             bytes_max = raw_bytes(offset, awaited.bytes_max)
@@ -405,7 +417,7 @@ class ClientSession(Framing[Response]):
         kind, _, offset = pages
         awaited = self._find(sid)
         data: Body = b""
-        if awaited.request_id == RequestId.PGREAD:
+        if awaited.request_id is _PGREAD:
             data, bad = split_pages(raw, offset)
             awaited.bad += bad
             awaited.offset += len(data)
@@ -427,15 +439,14 @@ def _read_correction(raw: bytes | bytearray) -> list[int]:
     return [bad for (bad,) in _OFFSET.iter_unpack(raw[_CSE_HEAD_BYTES:])]
 
 
-def _result_bytes_max(request: rq.Request) -> int:
-    """Longest result that a server may send for `request`."""
-    if isinstance(request, rq.Read | rq.PgRead):
-        return request.length
-    if isinstance(request, rq.ReadV):
-        return sum(length + 16 for _, length, _ in request.items)
-    if isinstance(request, rq.DirList | rq.Query):
-        return LISTING_BYTES_MAX
-    return ANSWER_BYTES_MAX
+_RESULT_BYTES_MAX: Final[dict[RequestId, Callable[[Any], int]]] = {
+    RequestId.READ: lambda request: int(request.length),
+    RequestId.PGREAD: lambda request: int(request.length),
+    RequestId.READV: lambda request: sum(length + 16 for _, length, _ in request.items),
+    RequestId.DIRLIST: lambda request: LISTING_BYTES_MAX,
+    RequestId.QUERY: lambda request: LISTING_BYTES_MAX,
+}
+"""Longest result that a server may send for a request; ANSWER_BYTES_MAX for all others."""
 
 
 def _set_bound(session: ClientSession, body: bytes) -> None:

@@ -45,17 +45,17 @@ class Framing(Generic[_Frame]):
         Raises WireError with `fatal`: the stream is lost, nothing more can be received. Answers
         that the session has written itself may be left in its output: send them, then close.
         """
-        if self._failure is not None:
-            raise self._failure
         out: list[_Frame] = []
-        view = memoryview(data)
+        view = data if type(data) is memoryview else memoryview(data)
         try:
             if self._idle:
                 used = self._parse(view, out)
                 if used != len(view):
                     self._keep(view[used:])
-            else:
+            elif self._failure is None:
                 self._continue(view, out)
+            else:
+                raise self._failure
         except WireError as error:
             self._fail(error)
         return out

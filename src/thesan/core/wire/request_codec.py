@@ -414,18 +414,20 @@ def encode_head(request: rq.Request, sid: bytes | None = None) -> bytes:
     except for kXR_writev, where the protocol counts the list only)."""
     if sid is None:
         sid = request.sid
+    if isinstance(request, rq.Unsupported):
+        return HEAD.pack(sid, request.requestid, _NO_PARAMS, 0)
+    encoder = _ENCODERS.get(type(request))
+    if encoder is not None:
+        params, body = encoder(request)
+        return HEAD.pack(sid, request.REQUEST_ID, params, len(body)) + body
     if isinstance(request, rq.Write):
         return HEAD.pack(sid, RequestId.WRITE, _encode_write(request), len(request.data))
     if isinstance(request, rq.PgWrite):
         return HEAD.pack(sid, RequestId.PGWRITE, _encode_pgwrite(request), len(request.data))
-    if isinstance(request, rq.WriteV):
-        body = b"".join([_ITEM.pack(*item) for item in request.items])
-        params = _WRITEV.pack(request.options)
-        return HEAD.pack(sid, RequestId.WRITEV, params, len(body)) + body
-    if isinstance(request, rq.Unsupported):
-        return HEAD.pack(sid, request.requestid, _NO_PARAMS, 0)
-    params, body = _ENCODERS[type(request)](request)
-    return HEAD.pack(sid, request.REQUEST_ID, params, len(body)) + body
+    assert isinstance(request, rq.WriteV), "every other request has an encoder"
+    body = b"".join([_ITEM.pack(*item) for item in request.items])
+    params = _WRITEV.pack(request.options)
+    return HEAD.pack(sid, RequestId.WRITEV, params, len(body)) + body
 
 
 def encode(request: rq.Request, sid: bytes | None = None) -> bytes:
@@ -434,9 +436,8 @@ def encode(request: rq.Request, sid: bytes | None = None) -> bytes:
     Raises UnicodeEncodeError for a path that is not UTF-8: check it with core.model.paths first.
     """
     head = encode_head(request, sid)
-    if isinstance(request, rq.Write | rq.PgWrite | rq.WriteV):
-        return head + request.data
-    return head
+    data = getattr(request, "data", None)
+    return head if data is None else head + data
 
 
 _ENCODERS: Final[dict[type, Callable[..., tuple[bytes, bytes]]]] = {

@@ -29,9 +29,13 @@ def cut_text(body: bytes | bytearray) -> str:
 
 def cut_path(body: bytes | bytearray) -> tuple[str, str]:
     """(path, cgi) of a body that must hold a path. Raises WireError Arg*."""
-    if not body:
-        refuse("path is missing", Xrd.ARG_MISSING)
-    path, _, cgi = cut_text(body).partition("?")
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        refuse("path is not UTF-8")
+    if "\0" in text:
+        text = cut_text(body)
+    path, _, cgi = text.partition("?")
     if not path:
         refuse("path is missing", Xrd.ARG_MISSING)
     if len(body) > PATH_BYTES_MAX:

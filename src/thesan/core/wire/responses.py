@@ -34,7 +34,15 @@ _U32: Final = Struct(">I")
 _CSE: Final = Struct(">Ihh")
 """ServerResponseBody_pgWrCSE: crc of the rest, dlFirst, dlLast."""
 
+# Plain ints: reading an enum's member costs as much as packing a header.
 _OK: Final = int(Status.OK)
+_OKSOFAR: Final = int(Status.OKSOFAR)
+_ERROR: Final = int(Status.ERROR)
+_REDIRECT: Final = int(Status.REDIRECT)
+_WAIT: Final = int(Status.WAIT)
+_STATUS_ANSWER: Final = int(Status.STATUS)
+_FINAL: Final = int(StatusType.FINAL)
+_PARTIAL: Final = int(StatusType.PARTIAL)
 _EMPTY_OK: Final = b"\0\0" + bytes(4)
 _PGREAD: Final = RequestId.PGREAD - REQUEST_ID_FIRST
 _PGWRITE: Final = RequestId.PGWRITE - REQUEST_ID_FIRST
@@ -54,13 +62,13 @@ def ok_head(sid: bytes, body_bytes: int) -> bytes:
 
 def oksofar(sid: bytes, body: bytes) -> bytes:
     """kXR_oksofar: a part of the result; more follows under the same sid."""
-    return HEAD.pack(sid, Status.OKSOFAR, len(body)) + body
+    return HEAD.pack(sid, _OKSOFAR, len(body)) + body
 
 
 def error(sid: bytes, code: int, text: str) -> bytes:
     """kXR_error. `code` is an Xrd code; the text is cut at ERROR_TEXT_BYTES_MAX."""
     message = text.encode(errors="replace")[:ERROR_TEXT_BYTES_MAX]
-    head = HEAD.pack(sid, Status.ERROR, 5 + len(message))
+    head = HEAD.pack(sid, _ERROR, 5 + len(message))
     return b"".join((head, _I32.pack(code), message, b"\0"))
 
 
@@ -74,13 +82,13 @@ def error_of(sid: bytes, failure: OperationError | WireError) -> bytes:
 def redirect(sid: bytes, host: str, port: int, cgi: str = "") -> bytes:
     """kXR_redirect to `host:port`; the client adds `cgi` to that of its request."""
     target = f"{host}?{cgi}".encode() if cgi else host.encode()
-    return HEAD.pack(sid, Status.REDIRECT, 4 + len(target)) + _I32.pack(port) + target
+    return HEAD.pack(sid, _REDIRECT, 4 + len(target)) + _I32.pack(port) + target
 
 
 def wait(sid: bytes, seconds: int, text: str = "") -> bytes:
     """kXR_wait: send the same request again in `seconds`."""
     message = text.encode(errors="replace")[:ERROR_TEXT_BYTES_MAX]
-    return HEAD.pack(sid, Status.WAIT, 4 + len(message)) + _I32.pack(seconds) + message
+    return HEAD.pack(sid, _WAIT, 4 + len(message)) + _I32.pack(seconds) + message
 
 
 def waitresp(sid: bytes, seconds: int) -> bytes:
@@ -112,13 +120,13 @@ def pgread_head(sid: bytes, offset: int, data_bytes: int, *, final: bool) -> byt
 
     `data_bytes` counts them with their CRCs, `offset` is where in the file they begin.
     """
-    kind = StatusType.FINAL if final else StatusType.PARTIAL
+    kind = _FINAL if final else _PARTIAL
     return _status(sid, _PGREAD, kind, data_bytes, offset)
 
 
 def pgwrite_ok(sid: bytes, offset: int) -> bytes:
     """kXR_status: every page of the kXR_pgwrite at `offset` was good."""
-    return _status(sid, _PGWRITE, StatusType.FINAL, 0, offset)
+    return _status(sid, _PGWRITE, _FINAL, 0, offset)
 
 
 def pgwrite_bad(
@@ -133,10 +141,10 @@ def pgwrite_bad(
         [bad.to_bytes(8, "big") for bad in bad_offsets]
     )
     correction = _U32.pack(google_crc32c.value(tail)) + tail
-    return _status(sid, _PGWRITE, StatusType.FINAL, len(correction), offset) + correction
+    return _status(sid, _PGWRITE, _FINAL, len(correction), offset) + correction
 
 
-def _status(sid: bytes, request: int, kind: StatusType, data_bytes: int, offset: int) -> bytes:
+def _status(sid: bytes, request: int, kind: int, data_bytes: int, offset: int) -> bytes:
     body = _STATUS.pack(sid, request, kind, data_bytes, offset)
-    head = HEAD.pack(sid, Status.STATUS, STATUS_INFO_BYTES)
+    head = HEAD.pack(sid, _STATUS_ANSWER, STATUS_INFO_BYTES)
     return b"".join((head, _U32.pack(google_crc32c.value(body)), body))

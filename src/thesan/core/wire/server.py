@@ -89,7 +89,12 @@ _PEER_EVENTS: Final[dict[int, Event]] = {
     int(RequestId.AUTH): Event.AUTH,
     int(RequestId.BIND): Event.BIND,
 }
-_DATA_REQUESTS: Final = frozenset((RequestId.WRITE, RequestId.PGWRITE, RequestId.WRITEV))
+# Plain names: reading an enum's member costs as much as unpacking a header.
+_START: Final = State.START
+_READY: Final = State.READY
+_BOUND: Final = State.BOUND
+_WRITEV: Final = int(RequestId.WRITEV)
+_DATA_REQUESTS: Final = frozenset((int(RequestId.WRITE), int(RequestId.PGWRITE), _WRITEV))
 _UNCOUNTED: Final = frozenset((RequestId.WRITEV, RequestId.CHKPOINT))
 """Data may follow that dlen does not count: refusing them loses the stream."""
 _EARLY: Final = frozenset((int(RequestId.PING), int(RequestId.ENDSESS)))
@@ -187,13 +192,13 @@ class ServerSession(Framing[Request]):
     def _move(self, event: Event) -> None:
         self._state = TRANSITIONS[self._state, event]
         self._admitted = ADMITTED[self._state]
-        if self._state is State.READY:
+        if self._state is _READY:
             self._body_max = REQUEST_BODY_BYTES_MAX
 
     # -- framing ---------------------------------------------------------------------------------
     def _parse(self, view: memoryview, out: list[Request]) -> int:
         position, end = 0, len(view)
-        if self._state is State.START:
+        if self._state is _START:
             position = self._greet(view)
             if not position:
                 return 0
@@ -246,11 +251,11 @@ class ServerSession(Framing[Request]):
         if length < 0:
             self._give_up(sid, "negative length")
         start = position + REQUEST_HEAD_BYTES
-        if self._state is State.READY and requestid in _DATA_REQUESTS:
-            if requestid == RequestId.WRITEV:
+        if self._state is _READY and requestid in _DATA_REQUESTS:
+            if requestid == _WRITEV:
                 return self._take_writev(view, position, out)
             return self._take_write(view, position, out)
-        if requestid in _UNCOUNTED and self._state is not State.READY:
+        if requestid in _UNCOUNTED and self._state is not _READY:
             self._give_up(sid, "log in first")
         if length > self._body_max:
             text = f"body of {length} bytes is too long"
@@ -276,9 +281,9 @@ class ServerSession(Framing[Request]):
                 out.append(decode(sid, requestid, params, body))
                 self._move(event)
                 self._hold()
-            elif self._state is State.READY:
+            elif self._state is _READY:
                 out.append(decode(sid, requestid, params, body))
-            elif self._state is State.BOUND:
+            elif self._state is _BOUND:
                 raise WireError("no requests are taken on a substream")
             else:
                 raise WireError("log in first", Xrd.INVALID_REQUEST)
@@ -360,7 +365,7 @@ class ServerSession(Framing[Request]):
     def _body_complete(self, body: bytearray, out: list[Request]) -> None:
         sid, requestid, params = self._announced
         try:
-            if requestid == RequestId.WRITEV:
+            if requestid == _WRITEV:
                 out.append(decode_writev(sid, params, self._items, body))
                 self._items = []
             else:
@@ -373,7 +378,7 @@ class ServerSession(Framing[Request]):
         self, view: memoryview, start: int, sid: bytes, length: int, error: WireError
     ) -> int:
         """Answer with an error and throw the body away, unless that could go on for ever."""
-        if length > SKIP_BYTES_MAX or self._state is not State.READY:
+        if length > SKIP_BYTES_MAX or self._state is not _READY:
             error.fatal = True
         self._refuse(sid, error)
         available = min(length, len(view) - start)
