@@ -149,6 +149,20 @@ REPLICA_CALL_SECONDS_MAX: Final = 60.0
 """A replica's FST that does not answer a write or an order in this time is given up."""
 REPLICA_OPEN_SECONDS_MAX: Final = 15.0
 """Time for a replica's FST to open its part of an upload."""
+TPC_KEY_SECONDS_MAX: Final = 120.0
+"""Life of a third-party copy's key at the source, and how long the destination waits for it."""
+TPC_KEYS_MAX: Final = 4096
+"""Keys of third-party copies known or awaited at one source."""
+TPC_KEY_BYTES_MAX: Final = 256
+"""XrdCl's keys have 27 characters."""
+TPC_CHUNK_BYTES: Final = 4 * MIB
+"""One read of a third-party copy."""
+TPC_CHUNKS_IN_FLIGHT: Final = 4
+"""Chunks of one third-party copy that are read or being written."""
+TPC_CALL_SECONDS_MAX: Final = 150.0
+"""Deadline of one call to the source: longer than it waits for the key."""
+TPC_REDIRECTS_MAX: Final = 16
+"""As XrdCl's RedirectLimit."""
 INQUIRE_FIDS_MAX: Final = 1000
 """fids of one question to the MGM whether replicas are registered."""
 
