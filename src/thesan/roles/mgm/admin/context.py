@@ -12,7 +12,6 @@ import msgspec
 
 from thesan.core.authority.vid import Account
 from thesan.core.control.messages import AdminReply
-from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import Identity
 from thesan.core.namespace.inode import Inode
 from thesan.core.namespace.ops import Op
@@ -142,8 +141,3 @@ class AdminContext(Protocol):
         """`root://FST//path?cap=...` (op CHECKSUM) that lets the caller ask one FST for the size
         and the checksum of its own replica."""
         ...
-
-
-def refuse(errno_value: int, text: str) -> OperationError:
-    """The error that a verb raises to answer an errno and a sentence."""
-    return OperationError(errno_value, text)

@@ -105,7 +105,7 @@ def config(context: AdminContext, args: Args, identity: Identity) -> AdminReply:
     for section in (*_RECORD_SECTIONS, *_TEXT_SECTIONS):
         if wanted and section != wanted:
             continue
-        for key, raw in queries.config(context.namespace, section).items():
+        for key, raw in sorted(queries.config(context.namespace, section).items()):
             text = raw.decode(errors="replace")
             value = msgspec.msgpack.decode(raw) if section in _RECORD_SECTIONS else text
             records.append({"section": section, "key": key, "value": value})

@@ -27,9 +27,7 @@ def ls(context: AdminContext, args: Args, identity: Identity) -> AdminReply:
     """All rules: key and value as they are stored."""
     Arguments(args).done()
     rules = queries.config(context.namespace, VID_SECTION)
-    return AdminReply(
-        records=[{"key": key, "value": value.decode()} for key, value in rules.items()]
-    )
+    return AdminReply(records=[{"key": key, "value": rules[key].decode()} for key in sorted(rules)])
 
 
 def set_rule(context: AdminContext, args: Args, identity: Identity) -> Change:
