@@ -223,8 +223,9 @@ class Tables:
         """Ops that were not taken yet."""
         return len(self._pending)
 
-    def seal(self, tag: int) -> None:
-        """The op at hand is applied: make its changes visible, chain the digest."""
+    def seal(self, tag: int, *, genesis: bool = False) -> None:
+        """The op at hand is applied: make its changes visible, chain the digest. `genesis`: it is
+        none, but what a fresh namespace begins with."""
         changes = self.changes
         counts = [(key, tuple(words)) for key, words in self._counted.items()]
         self.changes = []
@@ -240,7 +241,8 @@ class Tables:
                     groups[prefix] = {key: change}
                 else:
                     group[key] = change
-        self.op_count += 1
+        if not genesis:
+            self.op_count += 1
         self._last_tag = tag
         self.digest = digest = hashlib.blake2b(
             self.digest + _encoder.encode((changes, counts)), digest_size=DIGEST_BYTES

@@ -43,7 +43,7 @@ class Tree:
         """Configuration sections that were asked for."""
         self.limits: dict[int, Limits] = {}
         """Limits of quota nodes that were asked for."""
-        self._link_slots: dict[int, int] = {}
+        self.link_slot_counts: dict[int, int] = {}
         """Of each inode in `linked`: how many `children` dicts hold it."""
         self._clock: OrderedDict[int, None] = OrderedDict()
         """Directories with cached entries, in the order in which eviction looks at them."""
@@ -60,7 +60,7 @@ class Tree:
             tables.changes.append((keys.M_FID, keys.pack_fid(ROOT_FID + 1)))
             tables.changes.append((keys.inode(ROOT_FID), encode_record(root)))
             tables.add_to_instance(directories=1)
-            tables.seal(0)
+            tables.seal(0, genesis=True)
         elif layout != keys.FORMAT:
             raise StoreError(f"the store has format {layout!r}, this version reads {keys.FORMAT!r}")
         else:
@@ -212,7 +212,7 @@ class Tree:
             self.directories[inode.fid] = inode
         elif inode.nlink > 1:
             self.linked[inode.fid] = inode
-            self._link_slots[inode.fid] = self._link_slots.get(inode.fid, 0) + 1
+            self.link_slot_counts[inode.fid] = self.link_slot_counts.get(inode.fid, 0) + 1
 
     def detach(self, directory: Directory, name: str) -> None:
         """Take a cached name out of the cache; a directory then must not be used any more."""
@@ -224,27 +224,27 @@ class Tree:
         if isinstance(inode, Directory):
             del self.directories[inode.fid]
         elif inode.nlink > 1:
-            slots = self._link_slots[inode.fid] - 1
+            slots = self.link_slot_counts[inode.fid] - 1
             if slots:
-                self._link_slots[inode.fid] = slots
+                self.link_slot_counts[inode.fid] = slots
             else:
                 self.unlink_slots(inode)
 
     def link_slots(self, inode: Inode) -> None:
         """A cached inode with one name is about to get a second one."""
         self.linked[inode.fid] = inode
-        self._link_slots[inode.fid] = 1
+        self.link_slot_counts[inode.fid] = 1
 
     def unlink_slots(self, inode: Inode) -> None:
         """An inode is about to have one name only, or to leave the cache."""
         self.linked.pop(inode.fid, None)
-        self._link_slots.pop(inode.fid, None)
+        self.link_slot_counts.pop(inode.fid, None)
 
     def rename_linked(self, inode: Inode, fid: int) -> None:
         """A cached inode with several names is about to get another fid."""
         del self.linked[inode.fid]
         self.linked[fid] = inode
-        self._link_slots[fid] = self._link_slots.pop(inode.fid)
+        self.link_slot_counts[fid] = self.link_slot_counts.pop(inode.fid)
 
     def make_room(self) -> None:
         """One small step of eviction when too much is cached. Call it between ops only."""
@@ -261,7 +261,7 @@ class Tree:
         """
         dropped = 0
         rounds = min(2 * len(self._clock), 2 * entries_max)
-        while dropped < entries_max and rounds > 0:
+        while self._clock and dropped < entries_max and rounds > 0:
             rounds -= 1
             fid, _ = self._clock.popitem(last=False)
             directory = self.directories.get(fid)
