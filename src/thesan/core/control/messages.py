@@ -15,6 +15,10 @@ from thesan.core.model.limits import REQUEST_BODY_BYTES_MAX
 MAGIC: Final = b"thesan1\n"
 """Start of a control body; anything else in kXR_Qopaque is answered kXR_Unsupported."""
 
+ACT_AS: Final = "act_as"
+"""Key in `args` of Admin and FileOp: [uid, gid] that the caller wants to be (`-r UID GID`). The MGM
+grants it to sudoers and within memberships; otherwise EPERM."""
+
 
 class Message(msgspec.Struct, gc=False, omit_defaults=True):
     """Base: encoded as a map, so that fields can be added."""

@@ -300,10 +300,14 @@ NAMES_CACHED_MAX: Final = 10_000
 """User and group names kept for stat texts; a lookup may ask LDAP."""
 FIGURES_SAMPLE_SECONDS: Final = 5.0
 """How often the counters of an MGM are sampled for rates: the shortest window."""
+FIGURES_SAMPLE_EVERY: Final = 64
+"""One request of so many is timed: two looks at the clock cost a tenth of a stat."""
 FIGURES_DURATIONS_KEPT: Final = 100
 """Durations of a counter from which mean and percentiles are made, as EOS does."""
 WATCH_SECONDS: Final = 1.0
 """How often an MGM looks which FSTs have come and gone, for the log and stat texts."""
+MGM_DRAIN_SECONDS_MAX: Final = 5.0
+"""Time for pending changes to become durable when an MGM is stopped."""
 BECOME_MASTER_SECONDS_MAX: Final = 5.0
 """Longest pause between tries to become master; the first follows after a tenth of a second."""
 LISTING_POLL_SECONDS: Final = 0.05

@@ -29,8 +29,9 @@ class MgmConfig:
     """Authentication protocols offered. Empty: nobody is asked, everybody is nobody."""
     keytab: str = field(default="", repr=False)
     """Text of the shared keytab: daemons prove themselves with it, tickets are signed from it."""
-    geotag: str = ""
-    """`::`-separated place of this MGM; shown only."""
+    trust_users: tuple[int, ...] = ()
+    """Uids of this machine that become root of a fresh instance when they come by `unix` over
+    loopback: written as vid rules at the very first start, changed with `thesan vid` after it."""
     sitename: str = ""
     """Answer to `query config sitename`."""
 
@@ -60,6 +61,10 @@ class MgmConfig:
             raise ConfigError("; ".join(faults))
 
 
+_LISTS: Final[dict[str, type]] = {"mgms": str, "security": str, "trust_users": int}
+"""Settings that are lists, and of what."""
+
+
 def is_address(text: str) -> bool:
     """True for `host:port` (`[v6]:port` too)."""
     host, colon, port = text.rpartition(":")
@@ -71,7 +76,7 @@ def parse_settings(values: Mapping[str, Any]) -> MgmConfig:
     faults: list[str] = []
     arguments: dict[str, Any] = {}
     kinds: dict[str, type] = {
-        name: tuple if name in ("mgms", "security") else int if name == "port" else str
+        name: tuple if name in _LISTS else int if name == "port" else str
         for name in MgmConfig.__dataclass_fields__
     }
     for name, value in values.items():
@@ -79,10 +84,11 @@ def parse_settings(values: Mapping[str, Any]) -> MgmConfig:
         if kind is None:
             faults.append(f"{name}: no such setting")
         elif kind is tuple:
-            if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
+            item = _LISTS[name]
+            if isinstance(value, (list, tuple)) and all(type(one) is item for one in value):
                 arguments[name] = tuple(value)
             else:
-                faults.append(f"{name}: is not a list of strings")
+                faults.append(f"{name}: is not a list of {item.__name__}")
         elif not isinstance(value, kind) or isinstance(value, bool):
             faults.append(f"{name}: {value!r} is not of type {kind.__name__}")
         else:

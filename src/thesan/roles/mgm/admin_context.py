@@ -1,0 +1,117 @@
+"""What the admin verbs see of the MGM; see roles.mgm.admin.context."""
+
+from thesan import __version__
+from thesan.core.authority.capability import Op
+from thesan.core.authority.vid import Account
+from thesan.core.model.identity import Identity
+from thesan.core.model.ids import Fsid
+from thesan.core.namespace import queries
+from thesan.core.namespace.inode import Inode
+from thesan.core.namespace.state import Namespace
+from thesan.ports.engine import EngineStatus
+from thesan.ports.host import HostLoad
+from thesan.roles.mgm.admin.context import MgmFigures, Session
+from thesan.roles.mgm.master import Master
+from thesan.roles.mgm.tickets import Work
+from thesan.roles.mgm.view import ClusterView
+
+
+class MasterContext:
+    """AdminContext over a Master."""
+
+    def __init__(self, master: Master, boot_s: float, engine: EngineStatus) -> None:
+        self._master = master
+        self._boot_s = boot_s
+        self.engine = engine
+        """As last looked at; `mastership` looks every few seconds."""
+
+    @property
+    def namespace(self) -> Namespace:
+        return self._master.namespace
+
+    @property
+    def view(self) -> ClusterView:
+        return self._master.view
+
+    @property
+    def now_ns(self) -> int:
+        return self._master.now_ns()
+
+    @property
+    def now_s(self) -> float:
+        return self._master.now_s()
+
+    def dice(self) -> int:
+        """64 unpredictable bits."""
+        return self._master.dice.number()
+
+    def user_name(self, uid: int) -> str:
+        """Name of a uid; its number as text when it has none."""
+        return self._master.names.user(uid, self.now_s)
+
+    def group_name(self, gid: int) -> str:
+        """Name of a gid, likewise."""
+        return self._master.names.group(gid, self.now_s)
+
+    def account(self, name: str) -> Account | None:
+        """What the MGM's host knows of a user name."""
+        return self._master.names.account(name, self.now_s)
+
+    def load(self) -> HostLoad:
+        """Figures of this process and its host."""
+        return self._master.world.host.load()
+
+    def figures(self) -> MgmFigures:
+        """What this process knows of itself."""
+        master, engine = self._master, self.engine
+        counters = queries.counters(master.namespace)
+        return MgmFigures(
+            instance=master.config.instance,
+            address=master.address,
+            version=__version__,
+            start_ns=master.figures.start_ns,
+            boot_s=self._boot_s,
+            is_master=True,
+            master=master.address,
+            mgms=master.config.mgms or (master.address,),
+            epoch=master.epoch,
+            committed_seq=master.pipeline.held.committed,
+            pending_ops=master.pipeline.pending_ops,
+            held_answers=master.pipeline.held.count,
+            engine=engine.kind,
+            engine_first=engine.first,
+            engine_last=engine.last,
+            engine_bytes=engine.used_bytes,
+            engine_healthy=engine.healthy,
+            file_count=counters.files,
+            directory_count=counters.directories,
+            cached_count=master.namespace.cached_count,
+            fid_last=master.fids.last,
+            open_uploads=len(master.uploads),
+            connection_count=len(master.sessions),
+            op_figures=master.figures.table(master.now_s()),
+        )
+
+    def sessions(self) -> list[Session]:
+        """Logged-in clients, in the order of login."""
+        return [
+            Session(
+                connection.identity,
+                connection.idle_seconds,
+                connection.pid,
+                connection.user,
+            )
+            for connection, _ in self._master.sessions.all()
+            if connection.identity is not None
+        ]
+
+    def replica_url(self, inode: Inode, path: str, fsid: int, identity: Identity) -> str:
+        """`root://FST//path?cap=...` for one replica; empty when its fs is not configured."""
+        master = self._master
+        state = master.view.filesystem(fsid)
+        if state is None:
+            return ""
+        place = (Fsid(fsid), master.node_of(fsid))
+        work = Work(Op.CHECKSUM, inode.fid, path, inode.layout)
+        cgi = master.tickets.capability(work, place, identity, master.now_unix())
+        return f"root://{state.record.node}/{path}?{cgi}"

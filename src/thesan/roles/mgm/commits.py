@@ -1,0 +1,159 @@
+"""Commit: an FST has closed a file; its grant says what that means for the namespace.
+
+The grant carries everything that was decided at open, sealed by an MGM of this instance, so that
+any later master can finish the commit. A resend is recognised by the fid and gets the same answer.
+"""
+
+import errno
+import hashlib
+from typing import Final
+
+from thesan.core.authority.capability import Grant, GrantKind
+from thesan.core.control.messages import Commit, CommitReply, ReplicaCommit
+from thesan.core.model.errors import CapabilityError, OperationError
+from thesan.core.model.ids import Fid
+from thesan.core.namespace import admit, queries
+from thesan.core.namespace.inode import Directory, Inode
+from thesan.core.namespace.ops import CommitFile, DiscardReplicas, UpdateFile
+from thesan.core.namespace.policy import policy_of
+from thesan.roles.mgm.layouts import check_size
+from thesan.roles.mgm.master import Master
+
+_NEVER_IN: Final = frozenset(
+    {errno.EEXIST, errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EDQUOT, errno.EFBIG}
+    | {errno.EINVAL}
+)
+"""Refusals after which the file will never be in the namespace: its replicas are to go. Not
+ESTALE: there the replicas of this fid are on a deletion list already, or are somebody's content."""
+
+_OP_ID_BYTES: Final = 16
+
+
+def commit(master: Master, message: Commit) -> CommitReply:
+    """Bring the file in. Raises OperationError, which fails the client's close: EACCES (no grant of
+    ours), EINVAL, EEXIST, ENOENT, EISDIR, EDQUOT, ESTALE.
+
+    The reply must be sent when all that is pending is durable.
+    """
+    try:
+        grant = master.tickets.open(message.grant, master.now_unix())
+    except CapabilityError as error:
+        master.world.log.warning("commit refused", node=message.node, reason=error.text)
+        raise OperationError(errno.EACCES, error.text) from error
+    try:
+        if grant.kind == GrantKind.UPDATE:
+            _update(master, message, grant)
+        else:
+            _create(master, message, grant)
+    except OperationError as error:
+        if error.errno not in (errno.EAGAIN, errno.EUSERS):
+            _give_up(master, message, grant, error)
+        raise
+    master.uploads.end(Fid(grant.fid))
+    return CommitReply(seq=master.pipeline.head, epoch=master.epoch)
+
+
+def _give_up(master: Master, message: Commit, grant: Grant, error: OperationError) -> None:
+    master.world.log.warning(
+        "commit refused",
+        node=message.node,
+        path=grant.path,
+        fid=grant.fid,
+        reason=error.text,
+    )
+    master.uploads.end(Fid(grant.fid))
+    if grant.kind != GrantKind.CREATE or error.errno not in _NEVER_IN:
+        return
+    if queries.inode_of(master.namespace, grant.fid) is None:
+        master.submit(DiscardReplicas(grant.fid, grant.fsids))
+
+
+def _good_replicas(message: Commit, grant: Grant) -> tuple[ReplicaCommit, tuple[int, ...]]:
+    """(what all good replicas are, their fsids). The head's word counts: it saw all the bytes.
+
+    Replicas that differ from it are lost. Raises OperationError EINVAL when there is none.
+    """
+    placed = dict.fromkeys(grant.fsids)
+    failed = dict.fromkeys(message.failed_fsids)
+    given = {
+        replica.fsid: replica
+        for replica in message.replicas
+        if replica.fsid in placed and replica.fsid not in failed
+    }
+    # In the order of placement, so that a resend by another replica's FST says the same.
+    good = [given[fsid] for fsid in grant.fsids if fsid in given]
+    if not good:
+        raise OperationError(errno.EINVAL, "the commit names no good replica of the upload")
+    first = good[0]
+    if not 0 <= first.size < 1 << 63:
+        raise OperationError(errno.EINVAL, f"the commit has the size {first.size}")
+    if not (0 <= first.adler32 < 1 << 32 and 0 <= first.crc32c < 1 << 32):
+        raise OperationError(errno.EINVAL, "the commit has a checksum of more than 32 bits")
+    same = tuple([one.fsid for one in good if _content(one) == _content(first)])
+    return first, same
+
+
+def _content(replica: ReplicaCommit) -> tuple[int, int, int]:
+    return replica.size, replica.adler32, replica.crc32c
+
+
+def _create(master: Master, message: Commit, grant: Grant) -> None:
+    what, locations = _good_replicas(message, grant)
+    namespace = master.namespace
+    if queries.inode_of(namespace, grant.fid) is None:
+        _check_room(master, grant, what.size, len(locations))
+    op = CommitFile(
+        parent=grant.parent,
+        name=grant.name,
+        fid=grant.fid,
+        mode=grant.mode,
+        uid=grant.uid,
+        gid=grant.gid,
+        layout=grant.layout,
+        size=what.size,
+        adler32=what.adler32,
+        crc32c=what.crc32c,
+        locations=locations,
+        mtime_ns=_mtime(message),
+        time_ns=master.now_ns(),
+        exclusive=grant.exclusive,
+        lost=tuple([fsid for fsid in grant.fsids if fsid not in locations]),
+    )
+    master.submit(op)
+
+
+def _check_room(master: Master, grant: Grant, size: int, replica_count: int) -> None:
+    """Quota and size limits once more: at open the size was the client's word, or not known."""
+    parent = queries.inode_of(master.namespace, grant.parent)
+    if not isinstance(parent, Directory):
+        return  # CommitFile says ENOENT.
+    check_size(policy_of(parent), size)
+    replaced = master.tree.child(parent, grant.name)
+    held = _physical(replaced)
+    growth = max(0, size * replica_count - held)
+    files = 0 if replaced is not None else 1
+    admit.quota(master.namespace, parent, grant.uid, grant.gid, growth, files)
+
+
+def _physical(inode: Inode | None) -> int:
+    return inode.physical_bytes if inode is not None and inode.is_file else 0
+
+
+def _update(master: Master, message: Commit, grant: Grant) -> None:
+    what, locations = _good_replicas(message, grant)
+    op = UpdateFile(
+        fid=grant.fid,
+        size=what.size,
+        adler32=what.adler32,
+        crc32c=what.crc32c,
+        mtime_ns=_mtime(message),
+        time_ns=master.now_ns(),
+        lost=tuple([fsid for fsid in grant.fsids if fsid not in locations]),
+        op_id=hashlib.blake2b(message.grant, digest_size=_OP_ID_BYTES).digest(),
+    )
+    master.submit(op)
+
+
+def _mtime(message: Commit) -> int:
+    """Within what the namespace can hold, whatever the FST's clock says."""
+    return min(max(0, message.mtime_ns), (1 << 63) - 1)

@@ -1,0 +1,157 @@
+"""Control messages inside kXR_query (opaque): who may send which, and where each is handled."""
+
+import errno
+import hashlib
+from typing import assert_never
+
+import msgspec
+
+from thesan.core.authority.commands import DAEMON_NOUN, FILE_NOUN, authorise
+from thesan.core.authority.vid import switch_role
+from thesan.core.control.messages import (
+    ACT_AS,
+    MAGIC,
+    Admin,
+    Beat,
+    Commit,
+    FileOp,
+    FileOpReply,
+    FsRegister,
+    Inquire,
+    Reply,
+    decode_request,
+    encode_reply,
+)
+from thesan.core.model.errors import OperationError
+from thesan.core.model.identity import Identity
+from thesan.core.namespace.ops import RememberResult, Result
+from thesan.core.wire import responses
+from thesan.io.transport.server import ServerConnection
+from thesan.roles.mgm import file_operations, fsts
+from thesan.roles.mgm.admin import dispatch, fs
+from thesan.roles.mgm.admin.context import Change
+from thesan.roles.mgm.commits import commit
+from thesan.roles.mgm.master import Master
+from thesan.roles.mgm.metadata import caller
+
+Answer = bytes | None
+_OP_ID_BYTES = 16
+
+
+def control(master: Master, connection: ServerConnection, sid: bytes, body: bytes) -> Answer:
+    """Answer one message. Raises OperationError; ControlError for what can't be read."""
+    if not body.startswith(MAGIC):
+        raise OperationError(errno.ENOTSUP, "opaque queries are thesan's control messages only")
+    message = decode_request(body)
+    master.figures.count(type(message))
+    who = caller(connection)
+    match message:
+        case Beat():
+            authorise(DAEMON_NOUN, "beat", who)
+            return _send(master, connection, sid, fsts.beat(master, message))
+        case Commit():
+            authorise(DAEMON_NOUN, "commit", who)
+            return _send(master, connection, sid, commit(master, message))
+        case Inquire():
+            authorise(DAEMON_NOUN, "inquire", who)
+            return _send(master, connection, sid, fsts.inquire(master, message))
+        case FsRegister():
+            authorise(DAEMON_NOUN, "fs-register", who)
+            return _register(master, connection, sid, message)
+        case Admin():
+            return _admin(master, connection, sid, message)
+        case FileOp():
+            return _file_op(master, connection, sid, message)
+        case _:
+            assert_never(message)
+
+
+def _send(master: Master, connection: ServerConnection, sid: bytes, reply: Reply) -> Answer:
+    """What shows anything that is in memory waits until all of that is durable."""
+    data = responses.ok(sid, encode_reply(reply))
+    return master.pipeline.answer_at_head(connection, data)
+
+
+def _register(
+    master: Master, connection: ServerConnection, sid: bytes, message: FsRegister
+) -> Answer:
+    ops, reply = fs.register(master.context, message, caller(connection))
+    master.submit_all(ops)
+    if ops:
+        master.world.log.info(
+            "filesystem registered",
+            fsid=reply.fsid,
+            node=message.node,
+            path=message.path,
+            space=message.space,
+        )
+    return _send(master, connection, sid, reply)
+
+
+# -- people ----------------------------------------------------------------------------------------
+def _admin(master: Master, connection: ServerConnection, sid: bytes, message: Admin) -> Answer:
+    who = _acting(master, caller(connection), message.args)
+    op_id = operation_id(who, message.op_id)
+    known = master.namespace.remembered(op_id)
+    if known is not None:
+        return _send_again(master, connection, sid, known)
+    args = {name: value for name, value in message.args.items() if name != ACT_AS}
+    outcome = dispatch.run(master.context, msgspec.structs.replace(message, args=args), who)
+    if not isinstance(outcome, Change):
+        outcome.seq = master.pipeline.head
+        return _send(master, connection, sid, outcome)
+    reply = outcome.reply
+    ops = list(outcome.ops)
+    if op_id:
+        ops.append(RememberResult(op_id, encode_reply(reply)))
+    master.submit_all(ops)
+    master.world.log.info(
+        "admin command",
+        noun=message.noun,
+        verb=message.verb,
+        uid=who.uid,
+        name=who.name,
+        host=who.host,
+        result=reply.text,
+    )
+    return _send(master, connection, sid, msgspec.structs.replace(reply, seq=master.pipeline.head))
+
+
+def _send_again(master: Master, connection: ServerConnection, sid: bytes, known: Result) -> Answer:
+    """The first answer of an operation that was done before."""
+    if known.answer:
+        data = responses.ok(sid, known.answer)
+        return master.pipeline.answer_at_head(connection, data)
+    reply = FileOpReply(result={"fid": known.fid}, seq=master.pipeline.head)
+    return _send(master, connection, sid, reply)
+
+
+def _file_op(master: Master, connection: ServerConnection, sid: bytes, message: FileOp) -> Answer:
+    authorise(FILE_NOUN, message.verb, caller(connection))
+    who = _acting(master, caller(connection), message.args)
+    op_id = operation_id(who, message.op_id)
+    known = master.namespace.remembered(op_id)
+    if known is not None:
+        return _send_again(master, connection, sid, known)
+    result = file_operations.perform(master, who, message, op_id)
+    return _send(master, connection, sid, FileOpReply(result=result, seq=master.pipeline.head))
+
+
+def _acting(master: Master, who: Identity, args: dict[str, object]) -> Identity:
+    """The caller, or whom `-r UID GID` makes of him. Raises OperationError EPERM, EINVAL."""
+    wanted = args.get(ACT_AS)
+    if wanted is None:
+        return who
+    match wanted:
+        case [int(uid), int(gid)]:
+            return switch_role(master.rules, who, uid, gid)
+        case _:
+            raise OperationError(errno.EINVAL, f"{ACT_AS} is [uid, gid]")
+
+
+def operation_id(who: Identity, op_id: str) -> bytes:
+    """The client's id of an operation, made the caller's own: nobody gets another's answer."""
+    if not op_id:
+        return b""
+    text = f"{who.uid}|{op_id}".encode()
+    return hashlib.blake2b(text, digest_size=_OP_ID_BYTES).digest()

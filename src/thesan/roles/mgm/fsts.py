@@ -1,0 +1,67 @@
+"""What FSTs say and ask: beats, deletions done, which replicas are registered."""
+
+from thesan.core.control.messages import Beat, BeatReply, Inquire, InquireReply
+from thesan.core.model.limits import DELETIONS_BATCH_MAX
+from thesan.core.namespace import queries
+from thesan.core.namespace.ops import DeletionDone
+from thesan.roles.mgm.master import Master
+
+
+def beat(master: Master, message: Beat) -> BeatReply:
+    """Take in a beat: state and figures to the view, deletions to the journal; say what is new.
+
+    The reply must be sent when all that is pending is durable: the FST forgets what it reported.
+    """
+    view = master.view
+    view.beat(message, master.now_s())
+    done = _deletions_done(master, message)
+    config_seq, filesystems = view.node_config(message.node)
+    return BeatReply(
+        master=True,
+        epoch=master.epoch,
+        master_address=master.address,
+        mgms=list(master.config.mgms) or [master.address],
+        config_seq=config_seq,
+        active=view.node_active(message.node),
+        filesystems=None if message.config_seq == config_seq else filesystems,
+        deletions=_deletions_wanted(master, [fs.fsid for fs in filesystems], done),
+    )
+
+
+def _deletions_done(master: Master, message: Beat) -> frozenset[tuple[int, int]]:
+    """Journal what the FST has removed from its own filesystems."""
+    if not message.deleted:
+        return frozenset()
+    view = master.view
+    mine: dict[int, bool] = {}
+    pairs = []
+    for fsid, fid in message.deleted[:DELETIONS_BATCH_MAX]:
+        if fsid not in mine:
+            fs = view.filesystem(fsid)
+            mine[fsid] = fs is not None and fs.record.node == message.node
+        if mine[fsid]:
+            pairs.append((fsid, fid))
+    if pairs:
+        master.submit(DeletionDone(tuple(pairs)))
+    return frozenset(pairs)
+
+
+def _deletions_wanted(
+    master: Master, fsids: list[int], done: frozenset[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """The next deletions for a node, at most DELETIONS_BATCH_MAX, fairly over its filesystems."""
+    wanted: list[tuple[int, int]] = []
+    waiting = [fsid for fsid in fsids if queries.fs_counters(master.namespace, fsid).deletions > 0]
+    for fsid in waiting:
+        share = max(1, DELETIONS_BATCH_MAX // len(waiting))
+        # What was just reported is in the committed list still: ask for so many more.
+        fids = queries.deletions_on(master.namespace, fsid, limit=share + len(done))
+        wanted += [(fsid, fid) for fid in fids if (fsid, fid) not in done][:share]
+    return wanted[:DELETIONS_BATCH_MAX]
+
+
+def inquire(master: Master, message: Inquire) -> InquireReply:
+    """Which of the fids have a replica registered on the filesystem."""
+    namespace = master.namespace
+    known = [queries.has_replica(namespace, message.fsid, fid) for fid in message.fids]
+    return InquireReply(known=known, epoch=master.epoch)

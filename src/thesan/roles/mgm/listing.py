@@ -1,0 +1,125 @@
+"""kXR_dirlist: small directories in one answer, large ones in chunks with the loop between them."""
+
+import asyncio
+import errno
+from typing import Final
+
+from thesan.core.model.errors import OperationError
+from thesan.core.model.identity import Identity
+from thesan.core.model.layouts import CHECKSUM_NAMES, ChecksumKind
+from thesan.core.model.limits import DIRLIST_CHUNK_ENTRIES, LISTING_POLL_SECONDS, OUTPUT_BYTES_HIGH
+from thesan.core.namespace import admit, queries
+from thesan.core.namespace.inode import S_IFLNK, S_IFMT, Inode
+from thesan.core.namespace.queries import Page
+from thesan.core.wire import responses
+from thesan.core.wire.bodies import build_dirlist, build_dirlist_stat, checksum_suffix
+from thesan.core.wire.numbers import DirListFlag
+from thesan.core.wire.requests import DirList
+from thesan.io.transport.server import ServerConnection
+from thesan.roles.mgm.checksums import checksum_of
+from thesan.roles.mgm.master import Master
+from thesan.roles.mgm.metadata import caller
+from thesan.roles.mgm.stats import flags_of, template
+
+_WITH_STAT: Final = int(DirListFlag.STAT | DirListFlag.STATX | DirListFlag.CHECKSUM)
+_WITH_CHECKSUM: Final = int(DirListFlag.CHECKSUM)
+_ADLER: Final = CHECKSUM_NAMES[ChecksumKind.ADLER]
+
+
+def dirlist(master: Master, connection: ServerConnection, request: DirList) -> bytes | None:
+    """Answer now when one chunk holds all entries, else start to stream."""
+    who = caller(connection)
+    directory = admit.listing(master.namespace, who, request.path)
+    if not directory.is_dir:
+        raise OperationError(errno.ENOTDIR, f"not a directory: {request.path}")
+    page = queries.list_page(master.namespace, directory, "", DIRLIST_CHUNK_ENTRIES)
+    body = _render(master, who, request, page, first=True)
+    tag = _tag_of(master, directory, page)
+    if page.after is None:
+        return master.show(connection, tag, request.sid, body)
+    stream = _Stream(master, connection, request, directory.fid, who)
+    master.tasks.start("dirlist", stream.run(tag, body, page.after))
+    return None
+
+
+class _Stream:
+    """The rest of a long listing. Entries that appear or vanish meanwhile may be in it or not;
+    those that are there all the time are in it exactly once."""
+
+    def __init__(
+        self,
+        master: Master,
+        connection: ServerConnection,
+        request: DirList,
+        fid: int,
+        who: Identity,
+    ) -> None:
+        self._master = master
+        self._connection = connection
+        self._request = request
+        self._fid = fid
+        self._who = who
+
+    async def run(self, tag: int, body: bytes, after: str | None) -> None:
+        """Send `body`, the first chunk, and everything after the name `after`."""
+        master, connection, sid = self._master, self._connection, self._request.sid
+        while after is not None:
+            await master.pipeline.durable(tag)
+            connection.reply(responses.oksofar(sid, body))
+            pause = 0.0
+            while connection.unsent_bytes > OUTPUT_BYTES_HIGH or not pause:
+                # Ends: the listener drops a peer that takes nothing.
+                await asyncio.sleep(pause)
+                pause = LISTING_POLL_SECONDS
+            if connection.is_closed:
+                return
+            # Across the await only the fid is good: the directory may be gone, or evicted.
+            directory = queries.inode_of(master.namespace, self._fid)
+            if directory is None:
+                error = OperationError(errno.ENOENT, "the directory was removed meanwhile")
+                await master.pipeline.durable(master.namespace.op_count)
+                connection.reply(responses.error_of(sid, error))
+                return
+            page = queries.list_page(master.namespace, directory, after, DIRLIST_CHUNK_ENTRIES)
+            body = _render(master, self._who, self._request, page, first=False)
+            tag = _tag_of(master, directory, page)
+            after = page.after
+        await master.pipeline.durable(tag)
+        connection.reply(responses.ok(sid, body))
+
+
+def _tag_of(master: Master, directory: Inode, page: Page) -> int:
+    """The newest op that the page shows."""
+    if master.tables.committed_tag == master.tables.op_count:
+        return 0
+    return max(
+        directory.seq,
+        master.tree.tree_tag,
+        max((inode.seq for _, inode in page.entries), default=0),
+    )
+
+
+def _render(master: Master, who: Identity, request: DirList, page: Page, *, first: bool) -> bytes:
+    last = page.after is None
+    options = request.options
+    if not options & _WITH_STAT:
+        return build_dirlist([name.encode() for name, _ in page.entries], last=last)
+    with_checksum = options & _WITH_CHECKSUM
+    entries = []
+    for name, inode in page.entries:
+        if inode.mode & S_IFMT == S_IFLNK:
+            inode = _target_of(master, who, request.path, name) or inode
+        text = (inode.text or template(master, inode)) % flags_of(master, inode, who)
+        if with_checksum:
+            value = checksum_of(inode, ChecksumKind.ADLER) if inode.is_file else None
+            text += checksum_suffix(_ADLER, value or "none")
+        entries.append((name.encode(), text))
+    return build_dirlist_stat(entries, first=first, last=last)
+
+
+def _target_of(master: Master, who: Identity, path: str, name: str) -> Inode | None:
+    """What a symbolic link leads to: XRootD has no word for the link itself."""
+    try:
+        return queries.lookup(master.namespace, f"{path}/{name}", who)
+    except OperationError:
+        return None

@@ -1,0 +1,182 @@
+"""Master: everything that lives as long as one mastership, and the few verbs that all requests use.
+
+Built fresh by `mastership` from the store and the journal, dropped whole when the mastership ends:
+nothing in here is ever converted from one role to another.
+"""
+
+import asyncio
+import errno
+from collections.abc import Callable, Sequence
+
+from thesan.core.authority.keytab import Keytab
+from thesan.core.authority.rules import VID_SECTION, VidRules, parse_rules
+from thesan.core.model.errors import OperationError
+from thesan.core.model.ids import Epoch, Fid, NodeId
+from thesan.core.model.limits import FST_RETURN_SECONDS_MAX
+from thesan.core.model.units import NS_PER_S
+from thesan.core.namespace import queries
+from thesan.core.namespace.ops import ConfigSet, Op, ReserveFids, Result
+from thesan.core.namespace.state import Namespace
+from thesan.core.placement.topology import Topology
+from thesan.core.wire import responses
+from thesan.io.tasks import TaskOwner
+from thesan.io.transport.server import ServerConnection
+from thesan.ports.world import World
+from thesan.roles.mgm.admin.context import AdminContext
+from thesan.roles.mgm.config import MgmConfig
+from thesan.roles.mgm.dice import Dice
+from thesan.roles.mgm.fids import Fids
+from thesan.roles.mgm.figures import Figures
+from thesan.roles.mgm.names import Names
+from thesan.roles.mgm.pipeline import Pipeline
+from thesan.roles.mgm.sessions import Sessions
+from thesan.roles.mgm.tickets import Tickets
+from thesan.roles.mgm.uploads import Uploads
+from thesan.roles.mgm.view import ClusterView
+
+
+class Master:
+    """The object graph of one mastership. Handlers take it as their first argument."""
+
+    def __init__(
+        self,
+        world: World,
+        config: MgmConfig,
+        address: str,
+        epoch: Epoch,
+        namespace: Namespace,
+        pipeline: Pipeline,
+        keytab: Keytab,
+        sessions: Sessions,
+        names: Names,
+        figures: Figures,
+        tasks: TaskOwner,
+    ) -> None:
+        self.world = world
+        self.config = config
+        self.address = address
+        """`host:port` under which clients know this MGM."""
+        self.epoch = epoch
+        self.namespace = namespace
+        self.tree = namespace.tree
+        """For the hot path: `tree.tree_tag` without a property on the way."""
+        self.tables = namespace.tree.tables
+        """For the hot path: `tables.committed_tag`."""
+        self.pipeline = pipeline
+        self.sessions = sessions
+        self.names = names
+        self.figures = figures
+        self.tasks = tasks
+        self.loop = asyncio.get_running_loop()
+        self.dice = Dice(world.entropy)
+        self.tickets = Tickets(keytab, self.dice, epoch, self.now_unix())
+        self.uploads: Uploads[bytes] = Uploads()
+        self.view = ClusterView(lambda section: queries.config(namespace, section), self.now_s())
+        self.fids = Fids(Fid(namespace.fid_limit), self._reserve_fids)
+        self.dark: frozenset[int] = frozenset()
+        """Filesystems that can't be read now, as of the last look of `watch`."""
+        self.context: AdminContext
+        """What admin verbs see of this; set by `mastership`, which knows more than a Master."""
+        self._rules: VidRules | None = None
+
+    # -- time ----------------------------------------------------------------------------------
+    def now_ns(self) -> int:
+        """Wall clock, for data."""
+        return self.world.clock.now_ns()
+
+    def now_unix(self) -> int:
+        """Wall clock in whole seconds, for tickets."""
+        return self.world.clock.now_ns() // NS_PER_S
+
+    def now_s(self) -> float:
+        """Monotonic seconds, for decisions."""
+        return self.loop.time()
+
+    # -- mutations and answers -------------------------------------------------------------------
+    def submit(self, op: Op) -> Result:
+        """Apply and journal one op; see Pipeline.submit."""
+        result = self.pipeline.submit(op)
+        if type(op) is ConfigSet:
+            self._config_changed(op.section)
+        return result
+
+    def submit_all(self, ops: Sequence[Op]) -> None:
+        """Apply and journal several ops in one batch; see Pipeline.submit_all."""
+        self.pipeline.submit_all(ops)
+        for op in ops:
+            if type(op) is ConfigSet:
+                self._config_changed(op.section)
+
+    def done(self, connection: ServerConnection, sid: bytes, body: bytes = b"") -> bytes | None:
+        """kXR_ok to a mutation, when it is durable."""
+        return self.pipeline.answer_at_head(connection, responses.ok(sid, body))
+
+    def show(self, connection: ServerConnection, tag: int, sid: bytes, body: bytes) -> bytes | None:
+        """kXR_ok to a read that met what op number `tag` changed last (an inode's `seq`)."""
+        if tag < self.tree.tree_tag:
+            tag = self.tree.tree_tag
+        data = responses.ok(sid, body)
+        if tag <= self.tables.committed_tag:
+            return data
+        return self.pipeline.answer(connection, tag, data)
+
+    def refuse(
+        self, connection: ServerConnection, sid: bytes, error: OperationError
+    ) -> bytes | None:
+        """kXR_error, held like any answer that shows pending changes; kXR_wait for what is only
+        a matter of time."""
+        if error.errno in (errno.EAGAIN, errno.EUSERS):
+            return responses.wait(sid, 1, error.text)
+        return self.pipeline.answer_at_head(connection, responses.error_of(sid, error))
+
+    def _reserve_fids(self, limit: int, done: Callable[[], None]) -> None:
+        self.pipeline.submit(ReserveFids(limit))
+        self.pipeline.held.call(self.pipeline.head, done)
+
+    # -- configuration ---------------------------------------------------------------------------
+    @property
+    def rules(self) -> VidRules:
+        """The identity rules as they are in memory now."""
+        if self._rules is None:
+            self._rules = parse_rules(queries.config(self.namespace, VID_SECTION))
+        return self._rules
+
+    def _config_changed(self, section: str) -> None:
+        self.view.config_changed(section)
+        if section == VID_SECTION:
+            self._rules = None
+            # Not before it is durable: who is let in under a rule would show it.
+            self.pipeline.held.call(
+                self.pipeline.head, lambda: self.sessions.remap(self.rules, self.now_s())
+            )
+
+    # -- the cluster -----------------------------------------------------------------------------
+    def topology(self) -> Topology:
+        """The snapshot to place with."""
+        return self.view.topology(self.now_s())
+
+    def node_of(self, fsid: int) -> NodeId:
+        """The FST that has a filesystem. OperationError EADDRNOTAVAIL when it was removed."""
+        state = self.view.filesystem(fsid)
+        if state is None:
+            raise OperationError(errno.EADDRNOTAVAIL, f"filesystem {fsid} is not configured")
+        return NodeId(state.record.node)
+
+    def is_patient(self, fsids: tuple[int, ...] | None = None) -> bool:
+        """True when what can't be reached now may be back soon: this MGM has not heard all FSTs
+        since its start, or one of these filesystems (None: any) fell silent a moment ago."""
+        now_s = self.now_s()
+        if self.view.warming(now_s):
+            return True
+        for fs in self.view.filesystems():
+            if fsids is not None and fs.fsid not in fsids:
+                continue
+            node = self.view.node(fs.record.node)
+            if node is None or node.beat_s < 0.0:
+                continue
+            silent_s = now_s - node.beat_s
+            if not node.online_at(now_s) and silent_s <= FST_RETURN_SECONDS_MAX:
+                return True
+            if node.online_at(now_s) and fs.report is not None and fs.report.boot == "booting":
+                return True
+        return False

@@ -1,0 +1,175 @@
+"""The way of a mutation: memory at once, journal next, store and answers when it is durable.
+
+    submit ── apply to the namespace (op number n) ── journal writer ─┐
+                                                                      │ one append in flight
+    answers held ◄── settle ◄── store.write(changes of the batch) ◄───┘ durable
+
+The op's number is the tag that it leaves on what it touches; `ends` says which batch holds which
+numbers. Nothing of an op that is not durable reaches the store or a client. When the mastership
+is lost, everything here is dropped: the store never saw it.
+"""
+
+import asyncio
+import errno
+from collections.abc import Callable, Sequence
+
+from thesan.core.journal.entry import OP_HEAD_BYTES, Position
+from thesan.core.model.errors import OperationError, StoreError
+from thesan.core.model.ids import Seq
+from thesan.core.model.limits import BATCH_OPS_MAX
+from thesan.core.namespace.ops import Op, Result, encode_op
+from thesan.core.namespace.state import Namespace
+from thesan.io.journal.writer import JournalWriter
+from thesan.ports.store import Store
+from thesan.roles.mgm.held import HeldAnswers, Receiver
+
+
+class Pipeline:
+    """Made before its writer, which needs `on_batch` and `on_lost` of it; then `open`."""
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        store: Store,
+        committed: Seq,
+        on_broken: Callable[[str], None],
+    ) -> None:
+        """`committed`: the journal's head, all of it applied and in the store. `on_broken(why)`
+        is called once, when nothing more can be written or stored by this mastership."""
+        self.held = HeldAnswers(committed)
+        self._namespace = namespace
+        self._store = store
+        self._on_broken = on_broken
+        self._is_broken = False
+        self._writer: JournalWriter | None = None
+        self._ends: dict[Seq, int] = {}
+        """Number of the last op of each pending batch, oldest batch first."""
+
+    def open(self, writer: JournalWriter) -> None:
+        """Write through `writer` from now on."""
+        self._writer = writer
+
+    @property
+    def pending_ops(self) -> int:
+        """Ops applied in memory and not yet durable."""
+        return self._writer.pending_ops if self._writer is not None else 0
+
+    @property
+    def head(self) -> Seq:
+        """The batch that must be durable before what is in memory now may be shown."""
+        return next(reversed(self._ends), self.held.committed)
+
+    # -- mutations ---------------------------------------------------------------------------
+    def submit(self, op: Op) -> Result:
+        """Apply `op` and queue it for the journal; what shows it is held until `head` commits.
+
+        Raises OperationError: of the op itself, E2BIG, or EUSERS when too much is pending.
+        Nothing has changed then.
+        """
+        writer = self._checked_writer()
+        data = encode_op(op)
+        writer.expect(data)
+        namespace = self._namespace
+        number = namespace.op_count
+        try:
+            result = namespace.apply(op, number + 1)
+        except StoreError as error:
+            # Memory and store can't be trusted any more: build both anew from the journal.
+            self.broken(str(error))
+            raise OperationError(errno.EAGAIN, "the MGM starts anew") from error
+        if namespace.op_count != number:
+            self._ends[writer.submit(data, digest=namespace.digest)] = number + 1
+        return result
+
+    def submit_all(self, ops: Sequence[Op]) -> None:
+        """Apply all ops in one batch, so that a crash leaves all of them or none.
+
+        They are decided together on one state, so none is expected to fail; one that fails after
+        others were applied can't be taken back and ends this mastership. Raises as `submit`.
+        """
+        if not ops:
+            return
+        self._check_room(ops)
+        for number, op in enumerate(ops):
+            try:
+                self.submit(op)
+            except OperationError as error:
+                if number:
+                    self.broken(f"a change of {len(ops)} ops failed half-way: {error.text}")
+                raise
+
+    def _check_room(self, ops: Sequence[Op]) -> None:
+        """Raise EAGAIN when the ops would be spread over two batches: the next one is fresh."""
+        writer = self._checked_writer()
+        data = [encode_op(op) for op in ops]
+        first = writer.expect(data[0])
+        whole = writer.expect(b"".join(data) + bytes(OP_HEAD_BYTES * (len(data) - 1)))
+        ends = list(self._ends.values())
+        before = ends[-2] if len(ends) > 1 else self._namespace.committed_tag
+        in_head = ends[-1] - before if ends and first == self.head else 0
+        if whole != first or in_head + len(ops) > BATCH_OPS_MAX:
+            raise OperationError(errno.EAGAIN, "the change waits for a batch of its own")
+
+    def _checked_writer(self) -> JournalWriter:
+        writer = self._writer
+        if writer is None or writer.lost is not None or self._is_broken:
+            raise OperationError(errno.EAGAIN, "this MGM is not master now")
+        return writer
+
+    # -- answers -----------------------------------------------------------------------------
+    def answer(self, receiver: Receiver, tag: int, data: bytes) -> bytes | None:
+        """`data` if the op of number `tag` is durable; else None, and it leaves when it is."""
+        if tag <= self._namespace.committed_tag:
+            return data
+        return self.held.answer(receiver, self._seq_of(tag), data)
+
+    def answer_at_head(self, receiver: Receiver, data: bytes) -> bytes | None:
+        """For answers to mutations and errors: they may show anything that is in memory."""
+        return self.held.answer(receiver, self.head, data)
+
+    async def durable(self, tag: int) -> None:
+        """Wait until the op of number `tag` is durable. Cancelled when the mastership ends."""
+        if tag > self._namespace.committed_tag:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+            def wake() -> None:
+                if not future.done():
+                    future.set_result(None)
+
+            self.held.call(self._seq_of(tag), wake)
+            await future
+
+    def _seq_of(self, tag: int) -> Seq:
+        """The pending batch that holds op number `tag`. Few are pending: no index is worth it."""
+        for seq, end in self._ends.items():
+            if tag <= end:
+                return seq
+        return self.held.committed
+
+    # -- the journal's callbacks ---------------------------------------------------------------
+    def on_batch(self, position: Position) -> None:
+        """The batch at `position` is durable: store it, then let its answers go."""
+        if self._is_broken:
+            return
+        end = self._ends.pop(position.seq, None)
+        if end is not None:
+            namespace = self._namespace
+            changes = namespace.take_changes(end, position.seq, position.epoch, position.crc)
+            try:
+                self._store.write(changes)
+            except (StoreError, OSError) as error:
+                # The journal has the batch, so nothing is lost; but this memory can't be trusted
+                # to match the store any more.
+                self.broken(f"the store failed: {error}")
+                return
+            namespace.settle(changes)
+        self.held.release(position.seq)
+
+    def broken(self, why: str) -> None:
+        """The end of this mastership (also `on_lost` of the writer)."""
+        if self._is_broken:
+            return
+        self._is_broken = True
+        self._ends.clear()
+        self._on_broken(why)
+        self.held.drop()
