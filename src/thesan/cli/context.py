@@ -48,7 +48,7 @@ class Context:
         from thesan.cli.connect import connect
 
         async def run() -> _T:
-            async with connect(self.url(), user_name()) as filesystem:
+            async with connect(self.url(), act_as=self.act_as) as filesystem:
                 return await work(filesystem)
 
         return asyncio.run(run())

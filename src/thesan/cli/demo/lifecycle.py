@@ -95,7 +95,7 @@ async def wait_ready(plan: Plan, seconds_max: float = READY_SECONDS_MAX) -> list
 
 async def admin(plan: Plan, noun: str, verb: str, **args: Any) -> list[dict[str, Any]]:
     """Records of one admin command."""
-    async with connect(plan.url, "", patience_s=2.0) as filesystem:
+    async with connect(plan.url, patience_s=2.0) as filesystem:
         reply = await filesystem.control(Admin(noun=noun, verb=verb, args=args))
         assert isinstance(reply, AdminReply)
         return reply.records

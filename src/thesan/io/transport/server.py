@@ -4,6 +4,7 @@ Roles import from here: `listen`, `Listener`, `Service`, `ServerConnection`.
 """
 
 import asyncio
+from typing import Any
 
 from thesan.core.model.limits import (
     CONNECTION_COUNT_MAX,
@@ -50,9 +51,20 @@ class Listener:
         """Those that are logged in, in order of login."""
         return list(self._sessions.values())
 
-    async def start(self, host: str, port: int) -> None:
-        """Begin to accept. OSError when the address can't be had."""
-        server = await self._loop.create_server(self._accept, host, port, backlog=LISTEN_BACKLOG)
+    async def start(self, host: str, port: int, sock: Any = None) -> None:
+        """Begin to accept. OSError when the address can't be had.
+
+        `sock`: a socket that listens on the address already, kept open by a supervisor so that
+        a restart refuses nobody.
+        """
+        if sock is not None:
+            server = await self._loop.create_server(
+                self._accept, sock=sock, backlog=LISTEN_BACKLOG
+            )
+        else:
+            server = await self._loop.create_server(
+                self._accept, host, port, backlog=LISTEN_BACKLOG
+            )
         self._server = server
         self.host = host
         self.port = port or server.sockets[0].getsockname()[1]
@@ -133,12 +145,12 @@ class Listener:
 
 
 async def listen(
-    service: Service, host: str, port: int, *, entropy: Entropy, bulk: Bulk
+    service: Service, host: str, port: int, *, entropy: Entropy, bulk: Bulk, sock: Any = None
 ) -> Listener:
-    """Serve `service` on `host:port` (port 0: a free one, see `Listener.port`).
+    """Serve `service` on `host:port` (port 0: a free one, see `Listener.port`), or on `sock`.
 
     Raises OSError when the address can't be had.
     """
     listener = Listener(service, entropy, bulk)
-    await listener.start(host, port)
+    await listener.start(host, port, sock)
     return listener
