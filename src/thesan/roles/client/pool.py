@@ -1,0 +1,138 @@
+"""Connections by address: dialled once for all who want them, kept while used, closed when idle.
+
+One connection per server carries everything of one client; requests are multiplexed on it. Another
+login name is another pool.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from thesan.core.model.errors import OperationError
+from thesan.io.tasks import TaskOwner
+from thesan.io.transport.client import ClientConnection, dial
+from thesan.roles.client.config import ClientConfig
+from thesan.roles.client.url import Endpoint
+
+Dial = Callable[[Endpoint], Awaitable[ClientConnection]]
+
+
+class _Entry:
+    """One connection and who uses it."""
+
+    __slots__ = ("connection", "holds", "used_at")
+
+    def __init__(self, connection: ClientConnection, used_at: float) -> None:
+        self.connection = connection
+        self.holds = 0
+        """Open files: their handles live in this connection."""
+        self.used_at = used_at
+
+
+class Pool:
+    """The connections of one client. `dialler` is for tests."""
+
+    def __init__(self, config: ClientConfig, dialler: Dial | None = None) -> None:
+        self._config = config
+        self._dial = dialler or self._dial_for_real
+        self._entries: dict[Endpoint, _Entry] = {}
+        self._dialling: dict[Endpoint, asyncio.Task[ClientConnection]] = {}
+        self._tasks = TaskOwner("pool")
+        self._loop = asyncio.get_running_loop()
+        self._sweep_timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return sum(not entry.connection.is_closed for entry in self._entries.values())
+
+    async def get(self, endpoint: Endpoint) -> ClientConnection:
+        """A live connection to `endpoint`. Raises OperationError as `dial` does."""
+        entry = self._entries.get(endpoint)
+        if entry is not None and not entry.connection.is_closed:
+            entry.used_at = self._loop.time()
+            return entry.connection
+        task = self._dialling.get(endpoint)
+        if task is None:
+            task = self._tasks.start(f"dial {endpoint}", self._connect(endpoint))
+            self._dialling[endpoint] = task
+        # One caller's end must not be the end of a dial that others wait for too.
+        return await asyncio.shield(task)
+
+    async def _connect(self, endpoint: Endpoint) -> ClientConnection:
+        try:
+            connection = await self._dial(endpoint)
+        finally:
+            self._dialling.pop(endpoint, None)
+        self._entries[endpoint] = _Entry(connection, self._loop.time())
+        self._sweep_later()
+        return connection
+
+    async def _dial_for_real(self, endpoint: Endpoint) -> ClientConnection:
+        return await dial(
+            endpoint.host,
+            endpoint.port,
+            self._config.login,
+            timeout=self._config.dial_seconds_max,
+            silence_seconds_max=self._config.silence_seconds_max,
+        )
+
+    def hold(self, endpoint: Endpoint, connection: ClientConnection) -> None:
+        """Keep a connection while something of its session is used: an open file."""
+        entry = self._entry_of(endpoint, connection)
+        if entry is not None:
+            entry.holds += 1
+
+    def release(self, endpoint: Endpoint, connection: ClientConnection) -> None:
+        """End one `hold`."""
+        entry = self._entry_of(endpoint, connection)
+        if entry is not None and entry.holds:
+            entry.holds -= 1
+            entry.used_at = self._loop.time()
+
+    def retire(self, endpoint: Endpoint, connection: ClientConnection) -> None:
+        """Give the connection to nobody else; it is dropped when nothing is left on it.
+
+        For a file that must be forgotten by the server without being closed.
+        """
+        entry = self._entry_of(endpoint, connection)
+        if entry is not None:
+            del self._entries[endpoint]
+            if entry.holds <= 1:
+                connection.abort("an unfinished file was given up")
+
+    def _entry_of(self, endpoint: Endpoint, connection: ClientConnection) -> _Entry | None:
+        entry = self._entries.get(endpoint)
+        return entry if entry is not None and entry.connection is connection else None
+
+    # -- idle connections ----------------------------------------------------------------------
+    def _sweep_later(self) -> None:
+        if self._sweep_timer is None:
+            self._sweep_timer = self._loop.call_later(self._config.idle_seconds / 2, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweep_timer = None
+        now = self._loop.time()
+        for endpoint, entry in list(self._entries.items()):
+            connection = entry.connection
+            if connection.is_closed:
+                del self._entries[endpoint]
+            elif connection.in_flight or entry.holds:
+                entry.used_at = now
+            elif now - entry.used_at >= self._config.idle_seconds:
+                del self._entries[endpoint]
+                self._tasks.start(f"close {endpoint}", connection.close())
+        if self._entries:
+            self._sweep_later()
+
+    async def close(self) -> None:
+        """Close every connection. Later calls of `get` fail."""
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+            self._sweep_timer = None
+        await self._tasks.close()
+        entries = list(self._entries.values())
+        self._entries.clear()
+        await asyncio.gather(*(entry.connection.close() for entry in entries))
+
+
+def is_gone(error: OperationError, connection: ClientConnection | None) -> bool:
+    """Whether a call failed because the way to the server did, not because the server said so."""
+    return connection is None or connection.is_closed

@@ -1,0 +1,225 @@
+"""How an upload ends: committed by its head, kept or removed on the word of the head, or given up.
+
+Order of a commit, each step after the one before it is durable: data and record of every replica;
+the commit itself in the marker of every replica; the journal (the MGM's answer); only then the
+client's answer; at last the markers go. A crash between any two steps is resolved from the markers.
+"""
+
+import asyncio
+import errno
+from collections.abc import Callable
+
+from thesan.core.authority.capability import Op
+from thesan.core.control.messages import Commit, ReplicaCommit, encode_request
+from thesan.core.control.replica import Sealed
+from thesan.core.model.errors import OperationError
+from thesan.io.tasks import TaskOwner
+from thesan.ports.clock import Clock
+from thesan.ports.log import Log
+from thesan.roles.fst.commits import Commits
+from thesan.roles.fst.links import Link
+from thesan.roles.fst.records import Marker, MarkerState
+from thesan.roles.fst.upload import Origin, Phase, Upload
+
+
+def marker_of(origin: Origin, fsid: int, commit: bytes = b"") -> Marker:
+    """The marker of an upload: open, or committing when there is a commit."""
+    return Marker(
+        state=MarkerState.COMMITTING if commit else MarkerState.OPEN,
+        op=origin.op,
+        fid=origin.fid,
+        fsid=fsid,
+        path=origin.path,
+        is_head=origin.is_head,
+        uid=origin.uid,
+        gid=origin.gid,
+        layout=origin.layout,
+        grant=origin.grant,
+        other_fsids=origin.other_fsids,
+        commit=commit,
+    )
+
+
+class Finisher:
+    """Ends uploads. One for the FST."""
+
+    def __init__(
+        self,
+        commits: Commits,
+        epoch: Callable[[], int],
+        tasks: TaskOwner,
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        self._commits = commits
+        self._epoch = epoch
+        self._tasks = tasks
+        self._clock = clock
+        self._log = log
+
+    # -- of the head -------------------------------------------------------------------------
+    async def commit(self, upload: Upload) -> None:
+        """Bring the upload into the namespace. Raises OperationError; then it is removed.
+
+        Of a file that was changed in place the replicas that are good are committed even when this
+        one failed, and the error is raised all the same.
+        """
+        upload.phase = Phase.CLOSING
+        try:
+            await upload.drain()
+        except OperationError as error:
+            upload.fail(error)
+        if upload.error is None and upload.bad_pages:
+            text = f"{len(upload.bad_pages)} pages never came with a right checksum"
+            upload.fail(OperationError(errno.EDOM, text))
+        if upload.origin.op == Op.UPDATE and not upload.is_dirty:
+            await self._keep(upload)
+            return
+        mtime_ns = self._clock.now_ns()
+        replicas = await self._seal(upload, mtime_ns)
+        if not replicas or (upload.error is not None and upload.origin.op == Op.CREATE):
+            await self.abort(upload)
+            raise upload.error or OperationError(errno.EIO, "no replica is left")
+        commit = await self._remember(upload, replicas, mtime_ns)
+        try:
+            await self._commits.deliver(commit, upload.origin.fid, commit.replicas[0].fsid)
+        except OperationError as error:
+            self._log.warning(
+                "commit refused",
+                fid=upload.origin.fid,
+                path=upload.origin.path,
+                reason=error.text,
+            )
+            await self.abort(upload)
+            raise
+        await self._keep(upload)
+        if upload.error is not None:
+            raise upload.error
+
+    async def _seal(self, upload: Upload, mtime_ns: int) -> dict[int, Sealed]:
+        """Make all replicas durable: what the good ones hold, by fsid, the head's first."""
+        others: dict[int, Sealed] = {}
+
+        async def seal(link: Link) -> None:
+            others[link.fsid] = await link.seal(mtime_ns)
+
+        async def seal_here() -> Sealed | None:
+            try:
+                return await upload.seal(mtime_ns)
+            except OperationError:
+                return None
+
+        own, _ = await asyncio.gather(seal_here(), upload.on_links(seal))
+        truth = own
+        for link in list(upload.links):
+            truth = truth or others[link.fsid]
+            if others[link.fsid] != truth:
+                upload.lose(link, OperationError(errno.EDOM, "replica differs from the head's"))
+        good = {link.fsid: others[link.fsid] for link in upload.links}
+        return good if own is None else {upload.store.fsid: own, **good}
+
+    async def _remember(self, upload: Upload, replicas: dict[int, Sealed], mtime_ns: int) -> Commit:
+        """Write the commit into every replica's marker; again when one was lost meanwhile."""
+        while True:
+            here = upload.store.fsid if upload.store.fsid in replicas else 0
+            good = [*([here] if here else []), *(link.fsid for link in upload.links)]
+            lost = [] if here else [upload.store.fsid]
+            commit = Commit(
+                node=self._commits.node,
+                grant=upload.origin.grant,
+                replicas=[
+                    ReplicaCommit(
+                        fsid, replicas[fsid].size, replicas[fsid].adler32, replicas[fsid].crc32c
+                    )
+                    for fsid in good
+                ],
+                mtime_ns=mtime_ns,
+                failed_fsids=lost + upload.lost_fsids,
+                epoch=self._epoch(),
+            )
+            blob = encode_request(commit)
+            await self._mark_all(upload, blob)
+            if len(upload.links) + bool(here) == len(good):
+                return commit
+
+    async def _mark_all(self, upload: Upload, commit: bytes) -> None:
+        await asyncio.gather(
+            self._mark(upload, commit), upload.on_links(lambda link: link.remember(commit))
+        )
+
+    async def _mark(self, upload: Upload, commit: bytes) -> None:
+        """A head that can't write its marker goes on: the answer waits for the MGM anyway."""
+        try:
+            await upload.store.mark(
+                marker_of(upload.origin, upload.store.fsid, commit), durable=True
+            )
+        except OperationError as error:
+            upload.store.note_error(error)
+            self._log.warning("marker not written", fid=upload.origin.fid, reason=error.text)
+
+    async def _keep(self, upload: Upload) -> None:
+        """All is well: let go of file and marker here, and tell the others."""
+        self._tell(upload, keep=True)
+        await upload.end()
+        if upload.origin.op == Op.CREATE:
+            upload.store.used_files += 1
+        await self._unmark(upload)
+
+    async def abort(self, upload: Upload) -> None:
+        """Give the upload up. A new file is removed from all replicas; a file that was changed in
+        place stays as it is, with its marker, to be looked at by the next boot."""
+        self._tell(upload, keep=False)
+        await upload.end()
+        if upload.origin.op == Op.CREATE:
+            await self._remove(upload)
+
+    def _tell(self, upload: Upload, *, keep: bool) -> None:
+        """Settle the other replicas without waiting: they resolve by themselves what is lost."""
+        for link in upload.links:
+            self._tasks.start(f"settle {upload.origin.fid:08x}", self._settle(upload, link, keep))
+
+    async def _settle(self, upload: Upload, link: Link, keep: bool) -> None:
+        try:
+            await link.settle(keep=keep)
+        except OperationError as error:
+            self._log.info(
+                "replica not settled", fid=upload.origin.fid, fsid=link.fsid, reason=error.text
+            )
+
+    # -- of the other replicas ---------------------------------------------------------------
+    async def seal(self, upload: Upload, mtime_ns: int) -> Sealed:
+        """The head has sent everything. Raises OperationError."""
+        await upload.drain()
+        return await upload.seal(mtime_ns)
+
+    async def remember(self, upload: Upload, commit: bytes) -> None:
+        """Keep the head's commit durably. Raises OperationError."""
+        marker = marker_of(upload.origin, upload.store.fsid, commit)
+        await upload.store.mark(marker, durable=True)
+
+    async def settle(self, upload: Upload, *, keep: bool) -> bool:
+        """The head's last word. False when it must be checked with the MGM first."""
+        if not keep and upload.origin.op != Op.CREATE:
+            return False
+        if keep:
+            upload.links.clear()
+            await self._keep(upload)
+        else:
+            await self.abort(upload)
+        return True
+
+    # -- inside ------------------------------------------------------------------------------
+    async def _unmark(self, upload: Upload) -> None:
+        try:
+            await upload.store.unmark(upload.origin.fid)
+        except OperationError as error:
+            upload.store.note_error(error)
+
+    async def _remove(self, upload: Upload) -> None:
+        """Data first: a marker without data costs a question at boot, the reverse an orphan."""
+        try:
+            await upload.store.remove_data(upload.origin.fid)
+            await upload.store.unmark(upload.origin.fid)
+        except OperationError as error:
+            upload.store.note_error(error)
+            self._log.warning("not removed yet", fid=upload.origin.fid, reason=error.text)
