@@ -96,6 +96,11 @@ class ServerConnection(asyncio.BufferedProtocol):
         return len(self._unanswered)
 
     @property
+    def idle_seconds(self) -> float:
+        """Time since the client last sent anything."""
+        return self._loop.time() - self._heard_at
+
+    @property
     def unsent_bytes(self) -> int:
         """Answers that the socket has not taken: who streams a long one looks here."""
         return 0 if self._outbox is None else self._outbox.unsent_bytes
