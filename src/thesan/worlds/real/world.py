@@ -1,5 +1,6 @@
 """The real world of one process: its clock, entropy, host, log, disks and way to send."""
 
+from thesan.ports.bulk import Bulk
 from thesan.ports.clock import Clock
 from thesan.ports.disk import Disk
 from thesan.ports.entropy import Entropy
@@ -21,7 +22,7 @@ class RealWorld:
         self.entropy: Entropy = RealEntropy()
         self.host: Host = RealHost()
         self.log: Log = log if log is not None else RealLog()
-        self.bulk = RealBulk()
+        self.bulk: Bulk = RealBulk()
         self._disks: dict[str, OsDisk] = {}
 
     def disk(self, path: str) -> Disk:
