@@ -361,8 +361,8 @@ CLIENT_TRIED_MAX: Final = 16
 """Hosts in `tried=`: more do not fit the CGI of real managers."""
 COPY_FILES_PARALLEL: Final = 4
 """Files that a tree copy keeps in flight: hides the round trips of small files."""
-COPY_TRIES_MAX: Final = 4
-"""Whole uploads of one file before its error is reported; each is atomic at commit."""
+COPY_TRIES_MAX: Final = 8
+"""Tries of one file before its error is reported; each upload is atomic at commit."""
 COPY_TREE_ENTRIES_MAX: Final = 10_000_000
 """Entries that one tree copy walks: ends a walk that never would."""
 LOCAL_FILE_THREADS: Final = 8
@@ -409,3 +409,5 @@ PAGE_TRIES_MAX: Final = 3
 """Times that a page with a wrong checksum is transferred again before it is an error."""
 TREE_REQUESTS_PARALLEL: Final = 16
 """Listings or removals that a walk of a tree keeps in flight: hides the round trips."""
+COPY_QUEUE_ENTRIES: Final = 10_000
+"""Files that a tree copy knows ahead of those it copies: for the totals of a progress bar."""

@@ -1,6 +1,6 @@
 """Settings of a client: who it is, how long it tries, how it moves data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from thesan.core.model.errors import ConfigError
 from thesan.core.model.limits import (
@@ -19,7 +19,7 @@ from thesan.io.transport.client import LoginSettings
 class ClientConfig:
     """Field + docstring = the reference page."""
 
-    login: LoginSettings = LoginSettings()
+    login: LoginSettings = field(default_factory=LoginSettings)
     """Name, process and ways to authenticate, for MGMs and FSTs alike."""
     patience_seconds: float = CLIENT_PATIENCE_SECONDS
     """Time in which one operation is tried again: while no MGM answers, while a file's FSTs are

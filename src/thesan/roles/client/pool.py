@@ -7,7 +7,6 @@ login name is another pool.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from thesan.core.model.errors import OperationError
 from thesan.io.tasks import TaskOwner
 from thesan.io.transport.client import ClientConnection, dial
 from thesan.roles.client.config import ClientConfig
@@ -35,6 +34,7 @@ class Pool:
         self._config = config
         self._dial = dialler or self._dial_for_real
         self._entries: dict[Endpoint, _Entry] = {}
+        self._retired: list[_Entry] = []
         self._dialling: dict[Endpoint, asyncio.Task[ClientConnection]] = {}
         self._tasks = TaskOwner("pool")
         self._loop = asyncio.get_running_loop()
@@ -43,12 +43,19 @@ class Pool:
     def __len__(self) -> int:
         return sum(not entry.connection.is_closed for entry in self._entries.values())
 
+    def find(self, endpoint: Endpoint) -> ClientConnection | None:
+        """The live connection to `endpoint` if there is one."""
+        entry = self._entries.get(endpoint)
+        if entry is None or entry.connection.is_closed:
+            return None
+        entry.used_at = self._loop.time()
+        return entry.connection
+
     async def get(self, endpoint: Endpoint) -> ClientConnection:
         """A live connection to `endpoint`. Raises OperationError as `dial` does."""
-        entry = self._entries.get(endpoint)
-        if entry is not None and not entry.connection.is_closed:
-            entry.used_at = self._loop.time()
-            return entry.connection
+        connection = self.find(endpoint)
+        if connection is not None:
+            return connection
         task = self._dialling.get(endpoint)
         if task is None:
             task = self._tasks.start(f"dial {endpoint}", self._connect(endpoint))
@@ -86,21 +93,25 @@ class Pool:
         if entry is not None and entry.holds:
             entry.holds -= 1
             entry.used_at = self._loop.time()
+            if not entry.holds and entry in self._retired:
+                self._retired.remove(entry)
+                connection.abort("an unfinished upload was given up")
 
     def retire(self, endpoint: Endpoint, connection: ClientConnection) -> None:
-        """Give the connection to nobody else; it is dropped when nothing is left on it.
+        """Give the connection to nobody else; it is dropped when its last hold is released.
 
-        For a file that must be forgotten by the server without being closed.
+        For an upload that the server must forget without having it closed, that is committed.
         """
-        entry = self._entry_of(endpoint, connection)
-        if entry is not None:
+        entry = self._entries.get(endpoint)
+        if entry is not None and entry.connection is connection:
             del self._entries[endpoint]
-            if entry.holds <= 1:
-                connection.abort("an unfinished file was given up")
+            self._retired.append(entry)
 
     def _entry_of(self, endpoint: Endpoint, connection: ClientConnection) -> _Entry | None:
         entry = self._entries.get(endpoint)
-        return entry if entry is not None and entry.connection is connection else None
+        if entry is not None and entry.connection is connection:
+            return entry
+        return next((entry for entry in self._retired if entry.connection is connection), None)
 
     # -- idle connections ----------------------------------------------------------------------
     def _sweep_later(self) -> None:
@@ -128,11 +139,7 @@ class Pool:
             self._sweep_timer.cancel()
             self._sweep_timer = None
         await self._tasks.close()
-        entries = list(self._entries.values())
+        entries = [*self._entries.values(), *self._retired]
         self._entries.clear()
+        self._retired.clear()
         await asyncio.gather(*(entry.connection.close() for entry in entries))
-
-
-def is_gone(error: OperationError, connection: ClientConnection | None) -> bool:
-    """Whether a call failed because the way to the server did, not because the server said so."""
-    return connection is None or connection.is_closed

@@ -1,0 +1,442 @@
+"""Copying files and trees: local to instance, instance to local, within the instance, streams.
+
+As `cp` does: into the target when that is a directory, else to it. Directories are walked while
+files are copied, several at once; a file that fails does not stop the others, and is reported at
+the end. Links inside a local tree are made again as links; a link to a file in the instance is
+copied as the file, since a listing shows it so.
+"""
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from thesan.core.model.errors import OperationError
+from thesan.core.model.limits import (
+    COPY_FILES_PARALLEL,
+    COPY_QUEUE_ENTRIES,
+    COPY_TREE_ENTRIES_MAX,
+    COPY_TRIES_MAX,
+)
+from thesan.core.model.units import NS_PER_S
+from thesan.core.wire.bodies import StatInfo
+from thesan.core.wire.numbers import StatFlag
+from thesan.io.tasks import TaskOwner
+from thesan.ports.local_files import LocalFiles, LocalKind, Sink, Source
+from thesan.roles.client.filesystem import Filesystem
+from thesan.roles.client.router import Body
+from thesan.roles.client.transfer import Count, Moved, Upload, download, may_begin_again, upload
+from thesan.roles.client.tree import child_of
+
+STREAM: Final = "-"
+"""Local path that means standard input or output."""
+_FAILURES_KEPT: Final = 100
+
+
+class Place(msgspec.Struct, frozen=True):
+    """One side of a copy."""
+
+    remote: bool
+    path: str
+    """In the instance, an absolute path; locally any path, or STREAM."""
+    slash: bool = False
+    """It was written with a closing slash: it must be a directory."""
+
+
+@dataclass(frozen=True)
+class CopyJob:
+    """What `thesan cp` was asked for."""
+
+    sources: list[Place]
+    target: Place
+    recursive: bool = False
+    force: bool = False
+    """Replace existing files."""
+    make_parents: bool = False
+    """Make the target's directory."""
+    parallel: int = COPY_FILES_PARALLEL
+    """Files in flight."""
+    verify: bool = True
+    """Compare checksums at the end of each file."""
+    keep_times: bool = False
+
+
+class Progress(msgspec.Struct):
+    """So far. Totals grow while directories are read."""
+
+    bytes_done: int = 0
+    bytes_total: int = 0
+    files_done: int = 0
+    files_total: int = 0
+
+
+class Summary(msgspec.Struct):
+    """What a copy did."""
+
+    files: int = 0
+    directories: int = 0
+    links: int = 0
+    bytes: int = 0
+    restarts: int = 0
+    """Times that a file was begun anew or read on from another FST."""
+    unverified: int = 0
+    """Files whose server keeps no checksum."""
+    skipped: list[str] = []
+    """Devices, sockets and pipes inside a tree."""
+
+
+class CopyFailed(OperationError):
+    """Some files were not copied; `failures` are (path, error), the first hundred."""
+
+    def __init__(self, failures: list[tuple[str, OperationError]], count: int) -> None:
+        path, first = failures[0]
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        super().__init__(first.errno, f"{path}: {first.text}{more}", first.retry)
+        self.failures = failures
+        self.count = count
+
+
+class _Item(msgspec.Struct, frozen=True):
+    """One file to copy."""
+
+    source: str
+    target: str
+    size: int
+    mode: int
+    mtime_ns: int
+
+
+Report = Callable[[Progress], None]
+
+
+async def run(
+    fs: Filesystem, files: LocalFiles, job: CopyJob, report: Report | None = None
+) -> Summary:
+    """Do it. Raises OperationError; CopyFailed when single files failed and the rest is done."""
+    copier = _Copier(fs, files, job, report or (lambda progress: None))
+    return await copier.run()
+
+
+class _Copier:
+    """One `run`."""
+
+    def __init__(self, fs: Filesystem, files: LocalFiles, job: CopyJob, report: Report) -> None:
+        self._fs = fs
+        self._files = files
+        self._job = job
+        self._report = report
+        self._progress = Progress()
+        self._summary = Summary()
+        self._failures: list[tuple[str, OperationError]] = []
+        self._failure_count = 0
+        self._queue: asyncio.Queue[tuple[_Item, bool] | None] = asyncio.Queue(COPY_QUEUE_ENTRIES)
+        self._entries = 0
+
+    async def run(self) -> Summary:
+        """Walk and copy at the same time."""
+        if not self._job.target.remote and not all(place.remote for place in self._job.sources):
+            raise OperationError(errno.EINVAL, "source and target are both local: use cp")
+        tasks = TaskOwner("copy")
+        width = max(1, self._job.parallel)
+        try:
+            workers = [tasks.start(f"worker {n}", self._work()) for n in range(width)]
+            walker = tasks.start("walk", self._walk(width))
+            await asyncio.gather(walker, *workers)
+        finally:
+            await tasks.close()
+        if self._failures:
+            raise CopyFailed(self._failures, self._failure_count)
+        return self._summary
+
+    async def _work(self) -> None:
+        while (entry := await self._queue.get()) is not None:
+            item, from_remote = entry
+            try:
+                await self._copy(item, from_remote)
+            except OperationError as error:
+                self._fail(item.source, error)
+
+    def _fail(self, path: str, error: OperationError) -> None:
+        self._failure_count += 1
+        if len(self._failures) < _FAILURES_KEPT:
+            self._failures.append((path, error))
+
+    def _count(self, byte_count: int) -> None:
+        self._progress.bytes_done += byte_count
+        self._report(self._progress)
+
+    # -- what to copy --------------------------------------------------------------------------
+    async def _walk(self, width: int) -> None:
+        target = self._job.target
+        into = await self._is_directory_target()
+        for source in self._job.sources:
+            name = _name_of(source.path)
+            path = child_of(target.path, name) if into and name else target.path
+            try:
+                if source.remote:
+                    await self._walk_remote(source.path, path)
+                elif source.path == STREAM:
+                    await self._add(_Item(STREAM, path, 0, 0o644, 0), False)
+                else:
+                    await self._walk_local(source.path, path)
+            except OperationError as error:
+                self._fail(source.path, error)
+        for _ in range(width):
+            await self._queue.put(None)
+
+    async def _is_directory_target(self) -> bool:
+        """Whether the sources go into the target. Raises when that can't be."""
+        target = self._job.target
+        if not target.remote and target.path == STREAM:
+            return False
+        if target.remote:
+            exists = await self._fs.is_dir(target.path)
+        else:
+            found = await self._files.stat(target.path)
+            exists = found is not None and found.kind is LocalKind.DIRECTORY
+        if exists:
+            return True
+        if not (target.slash or len(self._job.sources) > 1):
+            if self._job.make_parents and (parent := target.path.rpartition("/")[0]):
+                await self._make_directory(parent, 0o755)
+            return False
+        if not self._job.make_parents:
+            raise OperationError(errno.ENOTDIR, f"not a directory: {target.path}")
+        await self._make_directory(target.path, 0o755)
+        return True
+
+    async def _add(self, item: _Item, from_remote: bool) -> None:
+        self._entries += 1
+        if self._entries > COPY_TREE_ENTRIES_MAX:
+            text = f"more than {COPY_TREE_ENTRIES_MAX} entries in one copy"
+            raise OperationError(errno.E2BIG, text)
+        self._progress.files_total += 1
+        self._progress.bytes_total += item.size
+        await self._queue.put((item, from_remote))
+
+    async def _walk_local(self, source: str, target: str) -> None:
+        found = await self._files.stat(source)
+        if found is None:
+            raise OperationError(errno.ENOENT, f"no such file: {source}")
+        if found.kind is not LocalKind.DIRECTORY:
+            await self._add(_Item(source, target, found.size, found.mode, found.mtime_ns), False)
+            return
+        self._check_recursive(source)
+        pending = [(source, target, found.mode)]
+        while pending:
+            directory, to, mode = pending.pop()
+            await self._make_directory(to, mode)
+            for name in await self._files.list(directory):
+                subdirectory = await self._take_local(f"{directory}/{name}", child_of(to, name))
+                if subdirectory is not None:
+                    pending.append(subdirectory)
+
+    async def _take_local(self, source: str, target: str) -> tuple[str, str, int] | None:
+        """One entry of a local directory; what is a directory is given back."""
+        found = await self._files.stat(source, follow=False)
+        if found is None:
+            return None
+        match found.kind:
+            case LocalKind.DIRECTORY:
+                return source, target, found.mode
+            case LocalKind.FILE:
+                await self._add(
+                    _Item(source, target, found.size, found.mode, found.mtime_ns), False
+                )
+            case LocalKind.SYMLINK:
+                await self._make_link(await self._files.readlink(source), target)
+            case LocalKind.OTHER:
+                self._summary.skipped.append(source)
+        return None
+
+    async def _walk_remote(self, source: str, target: str) -> None:
+        info = await self._fs.stat(source)
+        if not info.flags & StatFlag.IS_DIR:
+            await self._add(_item_of(source, target, info), True)
+            return
+        self._check_recursive(source)
+        await self._make_directory(target, info.mode or 0o755)
+        async for found in self._fs.find(source):
+            to = target.rstrip("/") + found.path[len(source.rstrip("/")) :]
+            if found.link is not None:
+                await self._make_link(found.link, to)
+            elif found.is_dir:
+                await self._make_directory(to, found.stat.mode or 0o755)
+            else:
+                await self._add(_item_of(found.path, to, found.stat), True)
+
+    def _check_recursive(self, path: str) -> None:
+        if not self._job.recursive:
+            raise OperationError(errno.EISDIR, f"is a directory: {path} (-r copies trees)")
+
+    async def _make_directory(self, path: str, mode: int) -> None:
+        if self._job.target.remote:
+            await self._fs.mkdir(path, mode, parents=True)
+        else:
+            # Without w and x we could not fill it.
+            await self._files.mkdir(path, mode | 0o700)
+        self._summary.directories += 1
+
+    async def _make_link(self, text: str, path: str) -> None:
+        there = self._fs if self._job.target.remote else self._files
+        try:
+            await there.symlink(text, path)
+        except OperationError as error:
+            if error.errno != errno.EEXIST or await self._link_text(path) != text:
+                self._fail(path, error)
+                return
+        self._summary.links += 1
+
+    async def _link_text(self, path: str) -> str | None:
+        there = self._fs if self._job.target.remote else self._files
+        try:
+            return await there.readlink(path)
+        except OperationError:
+            return None
+
+    # -- one file --------------------------------------------------------------------------------
+    async def _copy(self, item: _Item, from_remote: bool) -> None:
+        if self._job.target.remote:
+            moved = await (self._relay(item) if from_remote else self._upload(item))
+        else:
+            moved = await self._download(item)
+        summary, progress = self._summary, self._progress
+        summary.files += 1
+        summary.bytes += moved.size
+        summary.restarts += moved.tries - 1
+        summary.unverified += self._job.verify and not moved.verified
+        # A stream's size is known only now; a file may have grown.
+        progress.bytes_total += moved.size - item.size
+        progress.files_done += 1
+        self._report(progress)
+
+    def _plan(self, item: _Item) -> Upload:
+        return Upload(
+            path=item.target,
+            size=item.size,
+            permissions=item.mode & 0o777,
+            replace=self._job.force,
+            parents=self._job.make_parents,
+            verify=self._job.verify,
+            mtime_ns=item.mtime_ns if self._job.keep_times and item.mtime_ns else None,
+        )
+
+    async def _upload(self, item: _Item) -> Moved:
+        plan, fs = self._plan(item), self._fs
+        if item.source == STREAM:
+            reader = _InOrder(self._files.stdin())
+            return await upload(fs, plan, reader, can_repeat=False, count=self._count)
+        local = await self._files.open_read(item.source)
+        try:
+            return await upload(fs, plan, local, can_repeat=True, count=self._count)
+        finally:
+            await local.close()
+
+    async def _relay(self, item: _Item) -> Moved:
+        async with await self._fs.open(item.source) as file:
+            return await upload(
+                self._fs, self._plan(item), _ReadAhead(file.pieces), can_repeat=True,
+                count=self._count,
+            )  # fmt: skip
+
+    async def _download(self, item: _Item) -> Moved:
+        if item.target == STREAM:
+            sink = _ToStream(self._files.stdout())
+            return await download(
+                self._fs, item.source, sink, verify_it=self._job.verify, count=self._count
+            )
+        tries = 1
+        while True:
+            counted = _Counter(self._count)
+            try:
+                moved = await self._download_once(item, counted)
+            except OperationError as error:
+                counted.take_back()
+                if tries >= COPY_TRIES_MAX or not may_begin_again(error):
+                    raise
+                tries += 1
+                continue
+            moved.tries += tries - 1
+            return moved
+
+    async def _download_once(self, item: _Item, count: Count) -> Moved:
+        writer = await self._files.open_write(
+            item.target, item.mode & 0o777 or 0o666, replace=self._job.force
+        )
+        try:
+            moved = await download(
+                self._fs, item.source, writer, verify_it=self._job.verify, count=count
+            )
+            await writer.commit(item.mtime_ns if self._job.keep_times else None)
+        finally:
+            await writer.discard()
+        return moved
+
+
+class _Counter:
+    """Counts, and can take it all back."""
+
+    def __init__(self, count: Count) -> None:
+        self._count = count
+        self._sum = 0
+
+    def __call__(self, byte_count: int) -> None:
+        self._sum += byte_count
+        self._count(byte_count)
+
+    def take_back(self) -> None:
+        self._count(-self._sum)
+        self._sum = 0
+
+
+class _InOrder:
+    """A stream as a reader: fills every chunk, since a pipe gives what it has."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    async def read(self, offset: int, length: int) -> Body:
+        parts: list[bytes] = []
+        while length > 0:
+            part = await self._source.read(length)
+            if not part:
+                break
+            parts.append(part)
+            length -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class _ToStream:
+    """A stream as a writer."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    async def write(self, offset: int, data: Body) -> None:
+        await self._sink.write(data)
+
+
+class _ReadAhead:
+    """A remote file as a reader: requests go ahead of what is asked for."""
+
+    def __init__(self, pieces: Callable[[], AsyncIterator[Body]]) -> None:
+        self._pieces = pieces
+        self._iterator: AsyncIterator[Body] | None = None
+
+    async def read(self, offset: int, length: int) -> Body:
+        if offset == 0 or self._iterator is None:
+            self._iterator = self._pieces()
+        return await anext(self._iterator, b"")
+
+
+def _item_of(source: str, target: str, info: StatInfo) -> _Item:
+    return _Item(source, target, info.size, info.mode or 0o644, info.mtime * NS_PER_S)
+
+
+def _name_of(path: str) -> str:
+    """Last component; empty for `.`, `..` and the root, whose content is meant."""
+    name = path.rstrip("/").rpartition("/")[2]
+    return "" if name in (".", "..") else name
