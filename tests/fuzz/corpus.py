@@ -60,6 +60,14 @@ REQUESTS: list[rq.Request] = [
 FRAMES = [encode(request) for request in REQUESTS]
 FRAMES.append(HEAD.pack(SID, 3012, bytes(15) + b"\4", 24) + bytes(24))
 
+LONG_FRAMES = [
+    encode(rq.Write(SID, 1, 0, 0, bytes(100_000))),
+    encode(rq.PgWrite(SID, 2, 100, 0, 0, bytes(pages.interleave(bytes(90_000), 100)))),
+    encode(rq.WriteV(SID, 0, [(1, 70_000, 0), (2, 10_000, 100)], bytes(80_000))),
+    encode(rq.Query(SID, 16, 0, bytes(90_000))),
+    encode(rq.Ping(SID)),
+]
+
 LOGIN = encode(rq.Login(NO_SID, "me", 77, 0xDD, 0, 0x85, b"xrd.cc=ch"))
 ENTRANCE = [
     HANDSHAKE + encode(rq.Protocol(NO_SID)) + LOGIN + FRAMES[1] + FRAMES[16],
@@ -108,8 +116,8 @@ FATTR_LISTS = [
 PAGES = [bytes(pages.interleave(bytes(5000), offset)) for offset in (0, 100, 4095)]
 
 AWAITED: list[rq.Request] = [
-    rq.Read(NO_SID, 1, 0, 5000),
-    rq.PgRead(NO_SID, 1, 100, 9000),
+    rq.Read(NO_SID, 1, 0, 200_000),
+    rq.PgRead(NO_SID, 1, 100, 200_000),
     rq.PgWrite(NO_SID, 1, 0, 0, 0, b""),
     rq.ReadV(NO_SID, [(1, 10, 0), (1, 20, 4096)]),
     rq.Stat(NO_SID, "/d/f"),
@@ -138,6 +146,14 @@ ANSWERS = [
     rs.wait(_OPEN, 2, "busy"),
     rs.HEAD.pack(NO_SID, Status.ATTN, 8) + b"\0\0\x13\x8anote",
     rs.authmore(_STAT, b"challenge"),
+]
+
+LONG_ANSWERS = [
+    rs.ok(_READ, bytes(100_000)),
+    rs.oksofar(_READ, bytes(80_000)) + rs.ok(_READ, bytes(70_000)),
+    bytes(pages.pgread_answer(_PGREAD, 100, bytes(90_000))),
+    rs.ok(_DIRLIST, b"name\n" * 20_000),
+    rs.ok(_STAT, bodies.build_stat(STAT)),
 ]
 
 COMMIT = m.Commit(NODE, b"grant", [m.ReplicaCommit(1, 10, 2, 3)], 1_700_000_000_000_000_000)

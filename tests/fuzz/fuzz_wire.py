@@ -41,7 +41,7 @@ def run_block(name: str, target: Target, seed: int, block: int, tally: Tally, in
             tally.refused += 1
         except Exception:
             tally.findings.append(
-                f"{name}: input {index} of block {block}: {data.hex()}\n"
+                f"{name}: input {index} of block {block}: {data[:2000].hex()}\n"
                 f"{traceback.format_exc()}"
                 f"again: fuzz_wire.py --seed {seed} --target '{name}' --block {block}"
             )

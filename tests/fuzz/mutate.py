@@ -12,7 +12,7 @@ _INTERESTING = (
     b"\xdd\xff\xff\xff\xff", b"\xc6\x7f\xff\xff\xff", b"\xdf\0\1\0\0",
 )  # fmt: skip
 """Values at borders: zero, signs, limits, protocol numbers, msgpack lengths."""
-_INPUT_BYTES_MAX = 8192
+_INPUT_BYTES_MAX = 256 * 1024
 
 
 def _flip(data: bytearray, rng: Random, corpus: Sequence[bytes]) -> None:

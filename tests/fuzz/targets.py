@@ -229,6 +229,8 @@ TARGETS: dict[str, Target] = {
     "server": Target(corpus.FRAMES, _feed_server, _WIRE, 10),
     "entrance": Target(corpus.ENTRANCE, _feed_entrance, _WIRE, 4),
     "client": Target(corpus.ANSWERS, _feed_client, _WIRE, 8),
+    "server, long": Target(corpus.LONG_FRAMES, _feed_server, _WIRE),
+    "client, long": Target(corpus.LONG_ANSWERS, _feed_client, _WIRE),
     "hello": Target(corpus.ANSWERS[:5], _feed_hello, _WIRE),
     "decode": Target([f[4:20] + f[24:] for f in corpus.FRAMES], _feed_decode, _WIRE, 6),
     **{

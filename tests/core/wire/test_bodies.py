@@ -154,6 +154,7 @@ def test_texts() -> None:
     assert config == b"adler32\nnonsense\n1\n"
     assert b.parse_config(config) == ["adler32", "nonsense", "1"]
     assert b.parse_config(b"") == []
+    assert b.parse_config(b"1\n2\0") == ["1", "2"], "the last line may lack its newline"
     assert b.parse_statx(b.build_statx([2, 16, 48])) == [2, 16, 48]
     assert b.parse_bind(b.build_bind(3)) == 3
     assert b.parse_stat(b"5 10 48 1700000000\0") == b.StatInfo(5, 10, 48, 1700000000)

@@ -190,6 +190,21 @@ def test_a_long_answer_is_received_into_its_own_buffer(client: Make) -> None:
     assert isinstance(response.body, bytearray)
 
 
+def test_parts_through_a_window_that_is_still_held(client: Make) -> None:
+    """An event loop may let go of its receive buffer late: parts are put together all the same."""
+    session = client()
+    data = bytes(range(256)) * 1024
+    sid = asked(session, rq.Read(NO_SID, 1, 0, 2 * len(data)))
+    assert session.receive(rs.oksofar(sid, data)[:10]) == []
+    window = session.window()
+    assert window is not None
+    window[:] = data[2:]
+    assert session.filled(len(window)) == []
+    (response,) = session.receive(rs.ok(sid, data))
+    assert response.body == data + data
+    assert window == data[2:]
+
+
 def test_a_deferred_answer(client: Make) -> None:
     session = client()
     sid = asked(session, rq.Query(NO_SID, 3, 0, b"/f"))

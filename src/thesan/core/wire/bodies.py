@@ -375,4 +375,5 @@ def build_config(values: Iterable[tuple[str, str | None]]) -> bytes:
 
 def parse_config(body: bytes | bytearray) -> list[str]:
     """One line per asked key."""
-    return _text(body).split("\n", LISTING_ENTRIES_MAX)[:-1] if body else []
+    text = _text(body)
+    return text.removesuffix("\n").split("\n", LISTING_ENTRIES_MAX) if text else []

@@ -149,7 +149,10 @@ class _Awaited:
         if self.result is None:
             self.result = part if isinstance(part, bytearray) else bytearray(part)
         else:
-            self.result += part
+            try:
+                self.result += part
+            except BufferError:  # the driver still holds the window through which it came
+                self.result = self.result + part
 
 
 class ClientSession(Framing[Response]):
