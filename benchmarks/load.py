@@ -5,6 +5,7 @@ figures. It knows the framing and nothing else, and it checks that no answer is 
 """
 
 import collections
+import itertools
 import os
 import select
 import socket
@@ -134,9 +135,17 @@ def run_frames(
     figures = Figures()
     began = time.perf_counter()
     end = began + seconds
+    numbers = itertools.count(1)
+
+    def several(count: int) -> bytes:
+        """Frames with stream ids of their own: two open requests may not share one."""
+        return b"".join(
+            (next(numbers) & 0xFFFF).to_bytes(2, "big") + next(frames)[2:] for _ in range(count)
+        )
+
     for connection, _, sent in by_number.values():
         sent.extend([time.perf_counter()] * depth)
-        connection.send(b"".join(next(frames) for _ in range(depth)))
+        connection.send(several(depth))
     waiting = depth * len(connections)
     while waiting:
         for number, _ in poll.poll(10):
@@ -151,7 +160,7 @@ def run_frames(
             if now < end and done:
                 sent.extend([now] * done)
                 waiting += done
-                connection.sendall(b"".join(next(frames) for _ in range(done)))
+                connection.sendall(several(done))
     figures.seconds = time.perf_counter() - began
     poll.close()
     return figures

@@ -77,7 +77,7 @@ def native(directory: Path, *, redirector: bool = False) -> Iterator[Server | No
         f"b{port}",
     ]
     if os.getuid() == 0:
-        for path in [directory, *directory.rglob("*")]:
+        for path in (directory, data, directory / "admin"):
             shutil.chown(path, "daemon")
         argv += ["-R", "daemon"]
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
