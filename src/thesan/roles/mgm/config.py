@@ -32,6 +32,8 @@ class MgmConfig:
     trust_users: tuple[int, ...] = ()
     """Uids of this machine that become root of a fresh instance when they come by `unix` over
     loopback: written as vid rules at the very first start, changed with `thesan vid` after it."""
+    geotag: str = ""
+    """`::`-separated place of this MGM, for the log."""
     sitename: str = ""
     """Answer to `query config sitename`."""
 

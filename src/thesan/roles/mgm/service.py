@@ -228,6 +228,7 @@ class Mgm:
                 "master",
                 epoch=epoch,
                 address=self.address,
+                geotag=self._config.geotag,
                 head=term.master.pipeline.held.committed,
                 files=term.master.context.figures().file_count,
                 seconds=round(self._loop.time() - self._started_s, 3),
