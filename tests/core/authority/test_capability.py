@@ -1,3 +1,5 @@
+"""Capabilities and grants: what is signed is read back; what is forged, altered or misused is not."""
+
 import errno
 import random
 

@@ -1,3 +1,5 @@
+"""The command table: who may do what, and nothing left out."""
+
 import errno
 import typing
 

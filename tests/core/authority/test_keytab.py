@@ -1,3 +1,5 @@
+"""Keytab files: strict, bounded, and never shown in an error."""
+
 import stat
 
 import pytest

@@ -1,3 +1,5 @@
+"""A ticket belongs to its first user; the window forgets only what has expired."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Spelling of the identity rules, and what is none."""
+
 import errno
 
 import pytest

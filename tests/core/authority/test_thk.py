@@ -1,3 +1,5 @@
+"""The keytab exchange: both sides prove it, and nothing recorded proves anything."""
+
 import errno
 
 import msgspec

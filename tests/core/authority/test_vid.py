@@ -1,3 +1,5 @@
+"""Identity mapping: the most specific rule, and nobody root by accident."""
+
 import errno
 
 import pytest

@@ -1,3 +1,5 @@
+"""Placement against its rules, by property and by statistics."""
+
 import errno
 import random
 

@@ -1,3 +1,5 @@
+"""Configuration records as the journal keeps them."""
+
 import msgspec
 import pytest
 from hypothesis import given

@@ -1,3 +1,5 @@
+"""Why a filesystem is used or not, groups, geotags."""
+
 import errno
 
 import pytest

@@ -1,3 +1,5 @@
+"""Beats and configuration become a snapshot: what counts at once, what once a second."""
+
 import pytest
 
 from thesan.core.control.messages import Beat, FsConfig, FsReport, NodeReport

@@ -5,18 +5,21 @@ lines and lines that start with `#` are skipped. Several keys may be there: the 
 signs, every valid one verifies, which is how keys are rotated.
 """
 
-import stat
+from typing import Final
 
 import msgspec
 
 from thesan.core.model.errors import ConfigError
 from thesan.core.model.limits import KEYTAB_BYTES_MAX, KEYTAB_KEYS_MAX
 
-SECRET_BYTES_MIN = 16
-SECRET_BYTES_MAX = 128
+SECRET_BYTES_MIN: Final = 16
+SECRET_BYTES_MAX: Final = 128
 """Length of a key; sss uses 16 to 128 bytes, we make 32."""
-_FIELD_BYTES_MAX = 64
-_NUMBER_MAX = 2**63 - 1
+_FIELD_BYTES_MAX: Final = 64
+_NUMBER_MAX: Final = 2**63 - 1
+_FILE_TYPE: Final = 0o170000  # S_IFMT of inode(7)
+_REGULAR: Final = 0o100000  # S_IFREG
+_OTHERS: Final = 0o077  # S_IRWXG | S_IRWXO
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -71,11 +74,12 @@ def check_keytab_mode(st_mode: int) -> None:
 
     `st_mode` is that of `stat`; what is not a regular file is refused too.
     """
-    if not stat.S_ISREG(st_mode):
+    if st_mode & _FILE_TYPE != _REGULAR:
         raise ConfigError("the keytab is not a regular file")
-    if st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        mode = stat.S_IMODE(st_mode)
-        raise ConfigError(f"the keytab has mode {mode:04o}; only its owner may read it: chmod 0600")
+    if st_mode & _OTHERS:
+        raise ConfigError(
+            f"the keytab has mode {st_mode & 0o7777:04o}; only its owner may read it: chmod 0600"
+        )
 
 
 def parse_keytab(data: bytes) -> Keytab:

@@ -1,3 +1,5 @@
+"""Arguments of admin verbs: checked, bounded, none left over."""
+
 import errno
 
 import pytest

@@ -1,3 +1,5 @@
+"""The stand-in MGM of these tests keeps the promise that the verbs rely on."""
+
 import msgspec
 
 from thesan.core.control.messages import AdminReply

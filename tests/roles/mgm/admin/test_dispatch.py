@@ -1,3 +1,5 @@
+"""Every command has its verb; reads read, changes come back as ops."""
+
 import errno
 
 import pytest

@@ -1,3 +1,5 @@
+"""Sums and averages over filesystems."""
+
 import pytest
 
 from thesan.core.control.messages import FsReport

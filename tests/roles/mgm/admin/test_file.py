@@ -1,3 +1,5 @@
+"""`file info` and `file check`."""
+
 import errno
 
 import pytest

@@ -1,3 +1,5 @@
+"""`fs` verbs and the self-registration of FSTs."""
+
 import errno
 
 import pytest

@@ -1,3 +1,5 @@
+"""`group` verbs."""
+
 import errno
 
 

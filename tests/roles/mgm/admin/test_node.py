@@ -1,3 +1,5 @@
+"""`node` verbs."""
+
 import errno
 
 import pytest

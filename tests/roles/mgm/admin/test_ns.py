@@ -1,3 +1,5 @@
+"""`ns stat`, `version` and `config ls`."""
+
 import errno
 
 

@@ -1,3 +1,5 @@
+"""`quota` verbs: limits, usage, who sees what."""
+
 import errno
 
 import pytest

@@ -1,3 +1,5 @@
+"""`space` verbs, placement explained."""
+
 import errno
 
 import pytest

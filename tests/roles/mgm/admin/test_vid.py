@@ -1,3 +1,5 @@
+"""`vid` verbs: only rules that parse are stored."""
+
 import errno
 
 import pytest

@@ -1,3 +1,5 @@
+"""`who` and `whoami`."""
+
 from thesan.core.model.identity import Identity
 from thesan.roles.mgm.admin.context import Session
 
