@@ -118,7 +118,6 @@ def main() -> None:
         "checksums": lambda: pages.page_checksums(data, 0),
         "interleave (pgread)": lambda: pages.interleave(data, 0),
         "copy and split (pgwrite)": lambda: pages.split_pages(bytearray(raw), 0),
-        "crc32c of a view": lambda: pages.crc32c_extend(0, memoryview(data)),
     }
     for name, call in work.items():
         print(f"{name:28} {len(data) / best_ns(call, options.rounds, options.seconds):10.1f}")

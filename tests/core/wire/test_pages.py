@@ -108,17 +108,6 @@ def test_random_bytes_raise_wire_errors_only(raw: bytes, offset: int) -> None:
     assert len(bad) <= len(raw) // 5 + 1
 
 
-@given(st.binary(max_size=100), st.integers(0, 70000))
-def test_crc_of_any_buffer(start: bytes, length: int) -> None:
-    data = content(length)
-    crc = google_crc32c.value(start)
-    expected = google_crc32c.value(start + data)
-    assert pages.crc32c_extend(crc, data) == expected
-    assert pages.crc32c_extend(crc, bytearray(data)) == expected
-    assert pages.crc32c_extend(crc, memoryview(bytearray(data))) == expected
-    assert pages.crc32c_extend(0, b"123456789") == 0xE3069283, "RFC 3720 B.4"
-
-
 def test_an_answer_is_cut_in_parts_on_page_borders() -> None:
     data = content(PAGE_BYTES) * (2 * PGREAD_PART_BYTES // PAGE_BYTES) + b"end"
     frame = pages.pgread_answer(SID, 100, data)
