@@ -1,4 +1,4 @@
-"""Capabilities and grants: what is signed is read back; what is forged, altered or misused is not."""
+"""Capabilities and grants: what is signed is read back, what is forged or misused is refused."""
 
 import errno
 import random
