@@ -165,8 +165,6 @@ TPC_REDIRECTS_MAX: Final = 16
 """As XrdCl's RedirectLimit."""
 FST_DRAIN_SECONDS_MAX: Final = 10.0
 """A stopping FST waits so long for the commits under way; what is left is resolved at its start."""
-STOP_POLL_SECONDS: Final = 0.05
-"""How often a stopping daemon looks whether it is idle."""
 INQUIRE_FIDS_MAX: Final = 1000
 """fids of one question to the MGM whether replicas are registered."""
 
