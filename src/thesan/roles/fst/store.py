@@ -4,6 +4,7 @@ The store knows where things are on its disk and what the disk said of itself. I
 clients, MGMs or other replicas.
 """
 
+import asyncio
 import errno
 from collections.abc import Callable
 from enum import Enum
@@ -62,8 +63,8 @@ class FsStore:
         """Announced by open uploads and not yet written."""
         self.readers: dict[int, list[Sized]] = {}
         """Open readers by fid."""
-        self.booted_request = 0
-        """`FsConfig.boot_request` that the last boot served."""
+        self.boot_lock = asyncio.Lock()
+        """Held while the filesystem is booted."""
         self._make_disk = make_disk
         self._headroom_bytes = headroom_bytes
         self._disk: Disk | None = None
@@ -80,7 +81,8 @@ class FsStore:
         """Open the disk. Raises OperationError when the directory can't be used."""
         self.state = BootState.BOOTING
         self.errc, self.errmsg = 0, ""
-        self._disk = self._make_disk(self.path)
+        if self._disk is None:
+            self._disk = self._make_disk(self.path)
 
     def end_boot(self) -> None:
         """Ready to serve."""
@@ -90,6 +92,9 @@ class FsStore:
         """Not ready; the text is shown by `fs ls`."""
         self.state = BootState.BOOTFAILURE
         self.errc, self.errmsg = error.errno, str(error)
+        if not self.open_read and not self.open_write:
+            # The next boot looks at the directory anew: another disk may be mounted there then.
+            self._disk = None
 
     def note_error(self, error: OperationError) -> None:
         """A disk call failed while serving. An I/O error takes the filesystem out of service."""
@@ -105,11 +110,16 @@ class FsStore:
             raise OperationError(errno.EIO, f"fs {self.fsid} is out of service: {self.errmsg}")
         raise OperationError(_GOING_BACK_HELPS, f"fs {self.fsid} is {self.state.value}")
 
-    def check_writable(self, booking_bytes: int = 0) -> None:
-        """As `check_readable`, and EROFS (read-only disk), ENOSPC (less than the headroom left)."""
+    def check_writable(self, booking_bytes: int | None) -> None:
+        """As `check_readable`, and EROFS (read-only disk), ENOSPC (less than the headroom left).
+
+        `booking_bytes` of a new file; None for one that is there and may use up the headroom.
+        """
         self.check_readable()
         if self.usage.read_only:
             raise OperationError(errno.EROFS, f"fs {self.fsid} is read-only")
+        if booking_bytes is None:
+            return
         free = self.usage.free_bytes - self.booked_bytes - booking_bytes
         if free < self.headroom_bytes:
             text = f"fs {self.fsid} has {self.usage.free_bytes} bytes free, too few for this file"
@@ -199,6 +209,10 @@ class FsStore:
         """Remove the replica of `fid`; True when it was there."""
         return await self.disk.remove(records.data_path(fid))
 
+    async def remove_orphan(self, fid: int) -> bool:
+        """Remove data that were put aside; True when they were there."""
+        return await self.disk.remove(records.orphan_path(fid))
+
     async def move_to_orphans(self, fid: int) -> None:
         """Put data that no MGM knows aside. Raises OperationError ENOENT when there are none."""
         await self.disk.rename(records.data_path(fid), records.orphan_path(fid))
@@ -244,14 +258,16 @@ class FsStore:
             path = f"{records.PENDING}/{name}"
             fid = records.fid_of_name(name)
             if fid is None:
-                await self.disk.remove(path)
+                if not self.usage.read_only:
+                    await self.disk.remove(path)
                 continue
-            found.append((fid, await self._read_marker(path, fid)))
+            found.append((fid, await self.read_marker(fid)))
         return found
 
-    async def _read_marker(self, path: str, fid: int) -> Marker | None:
+    async def read_marker(self, fid: int) -> Marker | None:
+        """The marker of `fid`; None when there is none or it can't be read."""
         try:
-            data = await self.disk.read_file(path, MARKER_BYTES_MAX)
+            data = await self.disk.read_file(records.marker_path(fid), MARKER_BYTES_MAX)
             marker = records.decode_marker(data or b"")
         except StoreError:
             return None

@@ -101,9 +101,11 @@ class Upload:
         handle: Handle,
         size: int,
         links: list[Link],
+        booked_bytes: int,
         tasks: TaskOwner,
         log: Log,
     ) -> None:
+        """`booked_bytes`: what the client said it will write."""
         self.store = store
         self.origin = origin
         self.handle = handle
@@ -112,6 +114,8 @@ class Upload:
         self.links = links
         """Replicas that are not lost."""
         self.lost_fsids: list[int] = []
+        self._booked_bytes = max(0, booked_bytes - size)
+        store.booked_bytes += self._booked_bytes
         self.phase = Phase.OPEN
         self.error: OperationError | None = None
         """Why nothing more can be written; final."""
@@ -235,6 +239,7 @@ class Upload:
         if self.phase is Phase.ENDED:
             return
         self.phase = Phase.ENDED
+        self._unbook(self._booked_bytes)
         if self.writer is not None:
             self.writer.void()
             self.writer = None
@@ -332,8 +337,15 @@ class Upload:
             self._resize(offset + len(data))
 
     def _resize(self, size: int) -> None:
+        self._unbook(size - self.size)
         self.size = size
         self.store.set_size(self.origin.fid, size)
+
+    def _unbook(self, byte_count: int) -> None:
+        """Booked bytes were written, or never will be."""
+        used = min(max(0, byte_count), self._booked_bytes)
+        self._booked_bytes -= used
+        self.store.booked_bytes -= used
 
     async def _forward(self, step: _Step, data: Data) -> None:
         """Send a write to the other replicas, behind those that it overlaps."""
