@@ -8,7 +8,7 @@ that breaks is begun anew (roles.client.copy does), since it appears only when i
 import asyncio
 import errno
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Final
 
@@ -88,6 +88,8 @@ class File:
         self._loop = asyncio.get_running_loop()
         self.inode = 0
         """Inode number as the FST gave it at open; 0 when it did not."""
+        self.after_close: Callable[[], Awaitable[None]] | None = None
+        """Called once when the file was closed or discarded: what lives as long as it."""
 
     async def open(self) -> "File":
         """Open it at an FST. Raises OperationError."""
@@ -385,8 +387,7 @@ class File:
             else:
                 await self._ask(lambda fh: rq.Close(NO_SID, fh), "close")
         finally:
-            self._leave()
-            await self._tasks.close()
+            await self._end()
 
     async def discard(self) -> None:
         """Give an upload up: nothing is committed. A file open for reading is just closed."""
@@ -397,8 +398,14 @@ class File:
         if place is not None and not place.connection.is_closed:
             # XRootD has no word for it: a close commits. The FST drops what its client leaves.
             self._router.pool.retire(place.endpoint, place.connection)
+        await self._end()
+
+    async def _end(self) -> None:
         self._leave()
         await self._tasks.close()
+        after, self.after_close = self.after_close, None
+        if after is not None:
+            await after()
 
     async def __aenter__(self) -> "File":
         return self
