@@ -143,7 +143,7 @@ async def _run_fst(world: RealWorld, options: argparse.Namespace, settings: dict
     from thesan.roles.fst.config import parse_settings
     from thesan.roles.fst.service import Fst
 
-    await _serve(world, Fst(world, parse_settings(settings)), options.listen_fd)
+    await _serve(world, Fst(parse_settings(settings), world), options.listen_fd)
 
 
 async def _serve(world: RealWorld, role: Daemon, listen_fd: int | None) -> None:

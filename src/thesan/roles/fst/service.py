@@ -77,7 +77,7 @@ class Fst:
         return self._parts
 
     async def start(self, sock: Any = None) -> None:
-        """Boot the labelled filesystems, listen, and begin to beat. Raises OSError.
+        """Listen (on `sock` when a supervisor holds it), boot, begin to beat. Raises OSError.
 
         The port comes first, since the node is named after it; requests that arrive before the
         filesystems are booted are told to wait.
@@ -85,7 +85,12 @@ class Fst:
         service = FstService()
         config, world = self._config, self._world
         self._listener = await listen(
-            service, config.host, config.port, entropy=world.entropy, bulk=world.bulk
+            service,
+            config.host,
+            config.port,
+            entropy=world.entropy,
+            bulk=world.bulk,
+            sock=sock,
         )
         node = config.advertise or _address(config.host, self._listener.port)
         parts = Parts(config, world, node, self._keys, self._tasks, self._listener)
