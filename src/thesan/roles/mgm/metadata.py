@@ -98,7 +98,7 @@ def mkdir(master: Master, connection: ServerConnection, request: Mkdir) -> bytes
     for op in admit.mkdir(
         master.namespace,
         caller(connection),
-        request.path,
+        normalise(request.path),
         mode,
         master.now_ns(),
         master.fids.take,
@@ -111,21 +111,27 @@ def mkdir(master: Master, connection: ServerConnection, request: Mkdir) -> bytes
 def rm(master: Master, connection: ServerConnection, request: Rm) -> bytes | None:
     """kXR_rm."""
     who = caller(connection)
-    master.submit(admit.unlink(master.namespace, who, request.path, master.now_ns()))
+    master.submit(admit.unlink(master.namespace, who, normalise(request.path), master.now_ns()))
     return master.done(connection, request.sid)
 
 
 def rmdir(master: Master, connection: ServerConnection, request: Rmdir) -> bytes | None:
     """kXR_rmdir."""
     who = caller(connection)
-    master.submit(admit.rmdir(master.namespace, who, request.path, master.now_ns()))
+    master.submit(admit.rmdir(master.namespace, who, normalise(request.path), master.now_ns()))
     return master.done(connection, request.sid)
 
 
 def mv(master: Master, connection: ServerConnection, request: Mv) -> bytes | None:
     """kXR_mv: POSIX rename, an existing target file is replaced."""
     who = caller(connection)
-    op = admit.rename(master.namespace, who, request.source, request.target, master.now_ns())
+    op = admit.rename(
+        master.namespace,
+        who,
+        normalise(request.source),
+        normalise(request.target),
+        master.now_ns(),
+    )
     master.submit(op)
     return master.done(connection, request.sid)
 

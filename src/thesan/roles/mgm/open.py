@@ -298,4 +298,6 @@ def _tried_hosts(cgi: str) -> list[str]:
 def _booking_of(values: dict[str, str]) -> int:
     """`oss.asize`: the size that the client says it will write; 0 when it does not."""
     text = values.get("oss.asize", "")
-    return min(int(text), _BOOKING_MAX) if text.isascii() and text.isdecimal() else 0
+    if not text.isascii() or not text.isdecimal() or len(text) > 20:
+        return 0
+    return min(int(text), _BOOKING_MAX)
