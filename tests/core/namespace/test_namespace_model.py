@@ -1,17 +1,21 @@
 """The namespace against a naive model, op by op, through evictions, commits and crashes."""
 
-import errno
-from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from thesan.core.model.errors import OperationError
 from thesan.core.namespace import invariants, keys, queries, snapshot
-from thesan.core.namespace.inode import S_IFDIR, S_IFLNK, S_IFREG, Directory
+from thesan.core.namespace.inode import Directory
 from thesan.core.namespace.ops import (
     AddReplica,
     CommitFile,
@@ -41,340 +45,6 @@ from thesan.core.namespace.ops import (
 from thesan.core.namespace.state import Namespace
 from thesan.worlds.simulated.memory_store import MemoryStore
 
-
-class Refused(Exception):
-    def __init__(self, number: int) -> None:
-        super().__init__(errno.errorcode[number])
-        self.number = number
-
-
-@dataclass
-class Node:
-    mode: int
-    uid: int = 0
-    gid: int = 0
-    size: int = 0
-    mtime: int = 0
-    ctime: int = 0
-    layout: int = 0
-    locations: tuple[int, ...] = ()
-    sums: tuple[int | None, int | None] = (None, None)
-    target: str | None = None
-    xattrs: dict[str, bytes] = field(default_factory=dict)
-    entries: dict[str, int] = field(default_factory=dict)
-    quota: bool = False
-
-    @property
-    def is_dir(self) -> bool:
-        return self.mode & 0o170000 == S_IFDIR
-
-
-class Model:
-    """Dictionaries and linear searches: slow, and plain enough to be believed."""
-
-    def __init__(self) -> None:
-        self.nodes: dict[int, Node] = {1: Node(S_IFDIR | 0o755)}
-        self.limit = 2
-        self.deletions: set[tuple[int, int]] = set()
-        self.results: dict[bytes, Result] = {}
-        self.config: dict[tuple[str, str], bytes] = {}
-
-    def apply(self, op: Op) -> Result:
-        op_id = getattr(op, "op_id", b"")
-        if op_id and op_id in self.results:
-            known = self.results[op_id]
-            return Result(known.fid, known.replaced, known.answer, repeated=True)
-        result: Result = getattr(self, type(op).__name__)(op)
-        if op_id:
-            self.results[op_id] = result
-        return result
-
-    # -- looking around --------------------------------------------------------------------------
-    def dir(self, fid: int) -> Node:
-        if fid not in self.nodes:
-            raise Refused(errno.ENOENT)
-        if not self.nodes[fid].is_dir:
-            raise Refused(errno.ENOTDIR)
-        return self.nodes[fid]
-
-    def entry(self, parent: int, name: str) -> int:
-        fid = self.dir(parent).entries.get(name)
-        if fid is None:
-            raise Refused(errno.ENOENT)
-        return fid
-
-    def holders(self, fid: int) -> list[int]:
-        return [d for d, n in self.nodes.items() for child in n.entries.values() if child == fid]
-
-    def below(self, fid: int) -> set[int]:
-        found = {fid}
-        for child in self.nodes[fid].entries.values():
-            found |= self.below(child)
-        return found
-
-    def quota_node(self, directory: int) -> int:
-        while not self.nodes[directory].quota:
-            if directory == 1:
-                return 0
-            directory = self.holders(directory)[0]
-        return directory
-
-    def stamp(self, fid: int, time_ns: int) -> None:
-        self.nodes[fid].mtime = self.nodes[fid].ctime = time_ns
-
-    def fresh(self, fid: int) -> None:
-        if fid >= self.limit or fid in self.nodes:
-            raise Refused(errno.EINVAL)
-
-    def add(self, op: Any, node: Node) -> Result:
-        if op.name in self.dir(op.parent).entries:
-            raise Refused(errno.EEXIST)
-        self.fresh(op.fid)
-        node.uid, node.gid, node.mtime, node.ctime = op.uid, op.gid, op.time_ns, op.time_ns
-        self.nodes[op.fid] = node
-        self.nodes[op.parent].entries[op.name] = op.fid
-        self.stamp(op.parent, op.time_ns)
-        return Result(op.fid)
-
-    def drop(self, parent: int, name: str, time_ns: int) -> int:
-        fid = self.nodes[parent].entries.pop(name)
-        if self.holders(fid):
-            self.nodes[fid].ctime = time_ns
-            return 0
-        node = self.nodes.pop(fid)
-        self.deletions |= {(fsid, fid) for fsid in node.locations}
-        return fid
-
-    # -- names -----------------------------------------------------------------------------------
-    def MakeDirectory(self, op: MakeDirectory) -> Result:
-        result = self.add(op, Node(S_IFDIR | op.mode))
-        parent = self.nodes[op.parent]
-        self.nodes[op.fid].xattrs = {k: v for k, v in parent.xattrs.items() if k[:4] == "sys."}
-        return result
-
-    def CreateFile(self, op: CreateFile) -> Result:
-        return self.add(op, Node(S_IFREG | op.mode, layout=op.layout))
-
-    def Symlink(self, op: Symlink) -> Result:
-        size = len(op.target.encode())
-        return self.add(op, Node(S_IFLNK | 0o777, target=op.target, size=size))
-
-    def Link(self, op: Link) -> Result:
-        if op.fid not in self.nodes:
-            raise Refused(errno.ENOENT)
-        if self.nodes[op.fid].is_dir:
-            raise Refused(errno.EPERM)
-        if op.name in self.dir(op.parent).entries:
-            raise Refused(errno.EEXIST)
-        if self.quota_node(self.holders(op.fid)[0]) != self.quota_node(op.parent):
-            raise Refused(errno.EXDEV)
-        self.nodes[op.parent].entries[op.name] = op.fid
-        self.nodes[op.fid].ctime = op.time_ns
-        self.stamp(op.parent, op.time_ns)
-        return Result(op.fid)
-
-    def Unlink(self, op: Unlink) -> Result:
-        fid = self.entry(op.parent, op.name)
-        if self.nodes[fid].is_dir:
-            raise Refused(errno.EISDIR)
-        gone = self.drop(op.parent, op.name, op.time_ns)
-        self.stamp(op.parent, op.time_ns)
-        return Result(fid, replaced=gone)
-
-    def removable(self, fid: int) -> None:
-        node = self.dir(fid)
-        if node.entries:
-            raise Refused(errno.ENOTEMPTY)
-        if node.quota:
-            raise Refused(errno.EBUSY)
-
-    def RemoveDirectory(self, op: RemoveDirectory) -> Result:
-        fid = self.entry(op.parent, op.name)
-        self.removable(fid)
-        self.drop(op.parent, op.name, op.time_ns)
-        self.stamp(op.parent, op.time_ns)
-        return Result(fid, replaced=fid)
-
-    def Rename(self, op: Rename) -> Result:
-        fid = self.entry(op.source_parent, op.source_name)
-        moved, victim = self.nodes[fid], self.dir(op.target_parent).entries.get(op.target_name)
-        if victim is not None:
-            if op.no_replace:
-                raise Refused(errno.EEXIST)
-            if victim == fid:
-                return Result(fid)
-            if moved.is_dir:
-                self.removable(victim)
-            elif self.nodes[victim].is_dir:
-                raise Refused(errno.EISDIR)
-        if moved.is_dir and op.target_parent in self.below(fid):
-            raise Refused(errno.EINVAL)
-        if self.quota_node(op.source_parent) != self.quota_node(op.target_parent):
-            bound = bool(moved.entries) and not moved.quota
-            if bound if moved.is_dir else len(self.holders(fid)) > 1:
-                raise Refused(errno.EXDEV)
-        gone = 0
-        if victim is not None:
-            gone = self.drop(op.target_parent, op.target_name, op.time_ns)
-        del self.nodes[op.source_parent].entries[op.source_name]
-        self.nodes[op.target_parent].entries[op.target_name] = fid
-        moved.ctime = op.time_ns
-        self.stamp(op.source_parent, op.time_ns)
-        self.stamp(op.target_parent, op.time_ns)
-        return Result(fid, replaced=gone)
-
-    # -- content ---------------------------------------------------------------------------------
-    def CommitFile(self, op: CommitFile) -> Result:
-        if op.fid in self.nodes:
-            return Result(op.fid, repeated=True)
-        if any((fsid, op.fid) in self.deletions for fsid in op.locations):
-            raise Refused(errno.ESTALE)
-        old = self.dir(op.parent).entries.get(op.name)
-        if old is not None and op.exclusive:
-            raise Refused(errno.EEXIST)
-        if old is not None and self.nodes[old].is_dir:
-            raise Refused(errno.EISDIR)
-        self.fresh(op.fid)
-        gone = 0
-        if old is not None and self.nodes[old].target is None:
-            gone, node = old, self.nodes.pop(old)
-            self.deletions |= {(fsid, old) for fsid in node.locations}
-            node.mode &= ~0o6000
-            for holder in list(self.nodes.values()):
-                for name, child in holder.entries.items():
-                    if child == old:
-                        holder.entries[name] = op.fid
-        else:
-            if old is not None:
-                gone = self.drop(op.parent, op.name, op.time_ns)
-            node = Node(S_IFREG | op.mode, op.uid, op.gid)
-            self.nodes[op.parent].entries[op.name] = op.fid
-            self.stamp(op.parent, op.time_ns)
-        node.size, node.layout, node.locations = op.size, op.layout, op.locations
-        node.sums, node.mtime, node.ctime = (op.adler32, op.crc32c), op.mtime_ns, op.time_ns
-        self.nodes[op.fid] = node
-        self.deletions |= {(fsid, op.fid) for fsid in op.lost if fsid not in op.locations}
-        return Result(op.fid, replaced=gone)
-
-    def file(self, fid: int) -> Node:
-        if fid not in self.nodes:
-            raise Refused(errno.ENOENT)
-        if self.nodes[fid].is_dir:
-            raise Refused(errno.EISDIR)
-        if self.nodes[fid].target is not None:
-            raise Refused(errno.EINVAL)
-        return self.nodes[fid]
-
-    def UpdateFile(self, op: UpdateFile) -> Result:
-        node = self.file(op.fid)
-        good = node.locations if op.locations is None else op.locations
-        left = tuple(fsid for fsid in good if fsid not in op.lost)
-        if op.size and not left:
-            raise Refused(errno.EIO)
-        if any((fsid, op.fid) in self.deletions for fsid in left if fsid not in node.locations):
-            raise Refused(errno.EINPROGRESS)
-        self.deletions |= {(f, op.fid) for f in (*node.locations, *op.lost) if f not in left}
-        node.size, node.locations, node.sums = op.size, left, (op.adler32, op.crc32c)
-        node.mtime, node.ctime, node.mode = op.mtime_ns, op.time_ns, node.mode & ~0o6000
-        return Result(op.fid)
-
-    def AddReplica(self, op: AddReplica) -> Result:
-        node = self.file(op.fid)
-        if op.fsid in node.locations:
-            return Result(op.fid, repeated=True)
-        if (op.fsid, op.fid) in self.deletions:
-            raise Refused(errno.EINPROGRESS)
-        node.locations += (op.fsid,)
-        return Result(op.fid)
-
-    def DropReplica(self, op: DropReplica) -> Result:
-        node = self.file(op.fid)
-        if op.fsid not in node.locations:
-            raise Refused(errno.ENODATA)
-        if len(node.locations) == 1 and node.size and not op.force:
-            raise Refused(errno.EINVAL)
-        node.locations = tuple(fsid for fsid in node.locations if fsid != op.fsid)
-        if op.delete:
-            self.deletions.add((op.fsid, op.fid))
-        return Result(op.fid)
-
-    def DiscardReplicas(self, op: DiscardReplicas) -> Result:
-        node = self.nodes.get(op.fid)
-        if node is not None and set(node.locations) & set(op.fsids):
-            raise Refused(errno.EEXIST)
-        self.deletions |= {(fsid, op.fid) for fsid in op.fsids}
-        return Result(op.fid)
-
-    def DeletionDone(self, op: DeletionDone) -> Result:
-        self.deletions -= set(op.pairs)
-        return Result()
-
-    # -- attributes and instance -----------------------------------------------------------------
-    def any(self, fid: int) -> Node:
-        if fid not in self.nodes:
-            raise Refused(errno.ENOENT)
-        return self.nodes[fid]
-
-    def SetAttributes(self, op: SetAttributes) -> Result:
-        node = self.any(op.fid)
-        if op.mode is not None:
-            node.mode = node.mode & 0o170000 | op.mode
-        node.uid = node.uid if op.uid is None else op.uid
-        node.gid = node.gid if op.gid is None else op.gid
-        node.mtime = node.mtime if op.mtime_ns is None else op.mtime_ns
-        node.ctime = op.time_ns
-        return Result(op.fid)
-
-    def SetXattr(self, op: SetXattr) -> Result:
-        node = self.any(op.fid)
-        if op.create and op.name in node.xattrs:
-            raise Refused(errno.EEXIST)
-        if op.replace and op.name not in node.xattrs:
-            raise Refused(errno.ENODATA)
-        node.xattrs[op.name], node.ctime = op.value, op.time_ns
-        return Result(op.fid)
-
-    def RemoveXattr(self, op: RemoveXattr) -> Result:
-        node = self.any(op.fid)
-        if op.name not in node.xattrs:
-            raise Refused(errno.ENODATA)
-        del node.xattrs[op.name]
-        node.ctime = op.time_ns
-        return Result(op.fid)
-
-    def ReserveFids(self, op: ReserveFids) -> Result:
-        if op.limit <= self.limit:
-            raise Refused(errno.EINVAL)
-        self.limit = op.limit
-        return Result()
-
-    def ConfigSet(self, op: ConfigSet) -> Result:
-        where = op.section, op.key
-        if op.value is None:
-            return Result(repeated=self.config.pop(where, None) is None)
-        self.config[where] = op.value
-        return Result()
-
-    def QuotaSet(self, op: QuotaSet) -> Result:
-        node = self.dir(op.fid)
-        if not node.quota:
-            inside = self.below(op.fid)
-            for fid in list(inside):
-                if self.nodes[fid].quota:
-                    inside -= self.below(fid) - {fid}
-            for fid in inside - {op.fid}:
-                if not self.nodes[fid].is_dir and not set(self.holders(fid)) <= inside:
-                    raise Refused(errno.EXDEV)
-        node.quota = True
-        return Result(op.fid)
-
-    def QuotaRemove(self, op: QuotaRemove) -> Result:
-        if not self.dir(op.fid).quota:
-            raise Refused(errno.ENODATA)
-        self.nodes[op.fid].quota = False
-        return Result(op.fid)
-
-
 _names = st.sampled_from(["a", "b", "c", "é", "name"])
 _modes = st.sampled_from([0o755, 0o644, 0o700, 0o4755, 0o1777])
 _ids = st.integers(0, 3)
@@ -385,11 +55,11 @@ _sums = st.none() | st.integers(0, 0xFFFFFFFF)
 class Machine(RuleBasedStateMachine):
     """Every op is applied to both; the journal is the list of encoded ops."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.store = MemoryStore()
         self.ns = Namespace(self.store, cache_entries_max=6)
-        self.model = Model()
+        self.model = model
         self.journal: list[bytes] = []
         self.digests: list[bytes] = [self.ns.digest]
         self.seq = 0
@@ -407,8 +77,8 @@ class Machine(RuleBasedStateMachine):
         wanted: Result | int
         try:
             wanted = self.model.apply(op)
-        except Refused as refusal:
-            wanted = refusal.number
+        except ValueError as refusal:
+            wanted = refusal.args[0]
         try:
             found: Result | int = self.ns.apply(op, self.ns.op_count + 1)
         except OperationError as error:
@@ -439,10 +109,19 @@ class Machine(RuleBasedStateMachine):
         ]
         return data.draw(st.sampled_from([*fids * 4, *self.model.nodes, 999]))
 
-    def name_in(self, data: st.DataObject, parent: int) -> str:
-        node = self.model.nodes.get(parent)
-        known = sorted(node.entries) if node is not None else []
-        return data.draw(st.sampled_from([*known * 3, "a", "b"]))
+    def entry(self, data: st.DataObject, kinds: str = "dfl") -> tuple[int, str]:
+        """A (parent, name), mostly of such an object that exists."""
+        nodes = self.model.nodes
+        known = [(fid, name) for fid, node in nodes.items() for name in node.entries]
+        wanted = [
+            (fid, name)
+            for fid, name in known
+            for node in [nodes[nodes[fid].entries[name]]]
+            if ("d" if node.is_dir else "l" if node.target else "f") in kinds
+        ]
+        files = [(fid, "a") for fid, node in nodes.items() if not node.is_dir]
+        pool = [*wanted * 3, *known, *files[:1], (1, "absent"), (999, "a")]
+        return data.draw(st.sampled_from(pool))
 
     # -- ops -------------------------------------------------------------------------------------
     @rule(data=st.data(), name=_names, mode=_modes, uid=_ids, gid=_ids)
@@ -500,20 +179,17 @@ class Machine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def unlink(self, data: st.DataObject) -> None:
-        parent = self.some(data, "d")
-        self.perform(Unlink(parent, self.name_in(data, parent), self.now()))
+        self.perform(Unlink(*self.entry(data, "fl"), self.now()))
 
     @rule(data=st.data())
     def remove_directory(self, data: st.DataObject) -> None:
-        parent = self.some(data, "d")
-        self.perform(RemoveDirectory(parent, self.name_in(data, parent), self.now()))
+        self.perform(RemoveDirectory(*self.entry(data, "d"), self.now()))
 
     @rule(data=st.data(), fresh=_names, no_replace=st.booleans())
     def rename(self, data: st.DataObject, fresh: str, no_replace: bool) -> None:
-        source, target = self.some(data, "d"), self.some(data, "d")
-        name = self.name_in(data, source)
-        new = data.draw(st.sampled_from([fresh, self.name_in(data, target)]))
-        self.perform(Rename(source, name, target, new, self.now(), no_replace))
+        source = self.entry(data)
+        target = data.draw(st.sampled_from([(self.some(data, "d"), fresh), self.entry(data)]))
+        self.perform(Rename(*source, *target, self.now(), no_replace and fresh == "a"))
 
     @rule(data=st.data(), size=st.integers(0, 3), lost=_fsids, locations=st.none() | _fsids)
     def update(
@@ -529,6 +205,9 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), fsid=st.integers(1, 4), drop=st.booleans(), flag=st.booleans())
     def replica(self, data: st.DataObject, fsid: int, drop: bool, flag: bool) -> None:
         fid = self.some(data, "f")
+        node = self.model.nodes.get(fid)
+        if drop and node is not None and node.locations:
+            fsid = data.draw(st.sampled_from([*node.locations, fsid]))
         self.perform(
             DropReplica(fid, fsid, flag, data.draw(st.booleans()))
             if drop
@@ -663,7 +342,7 @@ def _settle(ns: Namespace, store: MemoryStore, seq: int) -> None:
     ns.settle(changes)
 
 
-def _wanted(model: Model) -> object:
+def _wanted(model: Any) -> object:
     nodes = {
         fid: (
             node.mode, node.uid, node.gid, len(node.entries) if node.is_dir else node.size,
@@ -713,6 +392,8 @@ def _seen(ns: Namespace) -> object:
     return dict(sorted(nodes.items())), deletions, results, config, ns.fid_limit
 
 
-TestNamespaceModel = Machine.TestCase
-TestNamespaceModel.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-TestNamespaceModel = pytest.mark.slow(TestNamespaceModel)
+def test_it_behaves_as_the_model(naive_model: Any) -> None:
+    run_state_machine_as_test(
+        lambda: Machine(naive_model()),
+        settings=settings(max_examples=60, stateful_step_count=40, deadline=None),
+    )
