@@ -183,7 +183,7 @@ fs, _ = fsspec.core.url_to_fs(url + "/" + area)
 fs.mkdir(area + "/dir")
 with fsspec.open(f"{url}/{area}/dir/file", "wb") as out:
     out.write(b"0123456789" * 1000)
-assert sorted(e.rsplit("/", 1)[1] for e in fs.ls(area + "/dir", detail=False)) == ["file"]
+assert sorted(e.rsplit("/", 1)[-1] for e in fs.ls(area + "/dir", detail=False)) == ["file"]
 with fsspec.open(f"{url}/{area}/dir/file", "rb") as file:
     file.seek(9_995)
     assert file.read() == b"56789"

@@ -68,12 +68,12 @@ def test_existing_file_needs_force(instance, xrdcp, area, tmp_path: Path) -> Non
     assert back.read_bytes() == second.read_bytes()
 
 
-@pytest.mark.parametrize("option", [["-S", "4"], ["--posc"], ["-p"]])
+@pytest.mark.parametrize("option", [["-S", "4", "-p"], ["--posc", "-p"], ["-p"]])
 def test_options(instance, xrdcp, area, tmp_path: Path, option: list[str]) -> None:
     source, back = tmp_path / "source", tmp_path / "back"
     source.write_bytes(payload(20_000_001))
     instance.call(xrdcp, "-s", *option, str(source), f"{instance.url}/{area}/deep/er/file")
-    streams = option if option[0] == "-S" else []
+    streams = option[:2] if option[0] == "-S" else []
     instance.call(xrdcp, "-s", *streams, f"{instance.url}/{area}/deep/er/file", str(back))
     assert back.read_bytes() == source.read_bytes()
 

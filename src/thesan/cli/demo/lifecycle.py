@@ -5,7 +5,6 @@ import errno
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -53,18 +52,26 @@ def start(directory: Path, mgm_count: int, fst_count: int) -> Plan:
             for fs in (1, 2):
                 (directory / f"fst{number}" / f"fs{fs}").mkdir(parents=True, exist_ok=True)
     plan.save()
-    with (directory / "supervisor.log").open("ab") as log:
-        subprocess.Popen(
-            [
-                *(sys.executable, "-m", "thesan", "supervise"),
-                *(str(directory / SPECS_FILE), str(directory / STATE_FILE)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    _spawn_supervisor(directory)
     return plan
+
+
+def _spawn_supervisor(directory: Path) -> None:
+    """Start the supervisor in a session of its own: it outlives this command."""
+    argv = [
+        *(sys.executable, "-m", "thesan", "supervise"),
+        *(str(directory / SPECS_FILE), str(directory / STATE_FILE)),
+    ]
+    log = os.open(directory / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, log, 1),
+        (os.POSIX_SPAWN_DUP2, log, 2),
+    ]
+    try:
+        os.posix_spawn(argv[0], argv, os.environ, file_actions=actions, setsid=True)
+    finally:
+        os.close(log)
 
 
 async def wait_ready(plan: Plan, seconds_max: float = READY_SECONDS_MAX) -> list[dict[str, Any]]:
