@@ -1,8 +1,6 @@
 """What a command gets from the global options, and how it reaches the instance."""
 
-import asyncio
 import enum
-import getpass
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -45,6 +43,9 @@ class Context:
 
     def with_filesystem(self, work: "Callable[[Filesystem], Awaitable[_T]]") -> _T:
         """Connect, run `work`, disconnect."""
+        # Not above: help, version and usage errors must not pay for asyncio and the client.
+        import asyncio
+
         from thesan.cli.connect import connect
 
         async def run() -> _T:
@@ -56,6 +57,8 @@ class Context:
 
 def user_name() -> str:
     """Login name of the caller, for unix authentication."""
+    import getpass
+
     try:
         return getpass.getuser()
     except (OSError, KeyError):

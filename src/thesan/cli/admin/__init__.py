@@ -1,0 +1,1 @@
+"""`thesan NOUN VERB`: one file per noun; arguments in, one control message out, records rendered."""
