@@ -260,7 +260,7 @@ class Tree:
         may go too: loaded again it carries a pending tag (`_decode`).
         """
         dropped = 0
-        rounds = min(2 * len(self._clock), 2 * entries_max)
+        rounds = min(2 * len(self._clock), entries_max + EVICTION_ENTRIES_MIN)
         while self._clock and dropped < entries_max and rounds > 0:
             rounds -= 1
             fid, _ = self._clock.popitem(last=False)
