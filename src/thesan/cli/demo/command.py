@@ -52,6 +52,7 @@ def _up(directory: Path, mgm_count: int, fst_count: int) -> int:
     began = time.monotonic()
     plan = lifecycle.start(directory, mgm_count, fst_count)
     records = asyncio.run(lifecycle.wait_ready(plan))
+    asyncio.run(lifecycle.configure(plan))
     print(f"ready in {time.monotonic() - began:.1f} s: {len(records)} filesystems online")
     print(f"""
   export THESAN_MGM_URL={plan.url}

@@ -100,6 +100,13 @@ async def wait_ready(plan: Plan, seconds_max: float = READY_SECONDS_MAX) -> list
     )
 
 
+async def configure(plan: Plan) -> None:
+    """What a demo shows by default: two replicas of each file, on different nodes."""
+    if len(plan.fsts) > 1:
+        await admin(plan, "space", "config", space="default", key="policy.layout", value="replica")
+        await admin(plan, "space", "config", space="default", key="policy.nstripes", value="2")
+
+
 async def admin(plan: Plan, noun: str, verb: str, **args: Any) -> list[dict[str, Any]]:
     """Records of one admin command."""
     async with connect(plan.url, patience_s=2.0) as filesystem:

@@ -80,7 +80,8 @@ def _tell(story: Story, demo: Path, scratch: Path) -> None:
     plan = lifecycle.start(demo, 1, 3)
     started = time.monotonic()
     asyncio.run(lifecycle.wait_ready(plan))
-    story.tell("all filesystems booted and online")
+    asyncio.run(lifecycle.configure(plan))
+    story.tell("all filesystems booted and online; new files get two replicas")
     probe = scratch / "hello"
     probe.write_text("the first bytes\n", encoding="utf-8")
     _thesan(plan, "cp", str(probe), "/hello")
@@ -103,6 +104,7 @@ def _tell(story: Story, demo: Path, scratch: Path) -> None:
 
 def _by_xrdcp(story: Story, plan: Plan, tree: Path, scratch: Path) -> None:
     environment = {**os.environ, "XRD_LOGLEVEL": "Error"}
+    _thesan(plan, "mkdir", "/xrdcp-in")
     _command(["xrdcp", "-s", "-r", str(tree), f"{plan.url}/xrdcp-in/"], environment)
     story.tell("copied the same tree in with xrdcp -r")
     out = scratch / "xrdcp-out"
