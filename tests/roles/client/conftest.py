@@ -1,0 +1,502 @@
+"""A cluster in memory: MGMs that redirect, FSTs that keep bytes, faults on demand.
+
+Small, but it speaks the real wire over real sockets; what a file holds appears at its commit.
+"""
+
+import asyncio
+import errno
+import stat as stat_bits
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from thesan.core.control.messages import (
+    Admin,
+    AdminReply,
+    FileOp,
+    FileOpReply,
+    decode_request,
+    encode_reply,
+)
+from thesan.core.model.errors import OperationError
+from thesan.core.model.identity import NOBODY
+from thesan.core.model.paths import parse_cgi
+from thesan.core.wire import bodies, responses
+from thesan.core.wire.fattr import FAttrResult, build_fattr, build_fattr_list
+from thesan.core.wire.numbers import DirListFlag, FAttrCode, OpenFlag, QueryCode, StatFlag
+from thesan.core.wire.pages import pgread_answer, pgwrite_answer, split_pages
+from thesan.core.wire.server import FST_SETTINGS, MGM_SETTINGS
+from thesan.io.transport.client import LoginSettings
+from thesan.io.transport.server import Listener, listen
+from thesan.roles.client.config import ClientConfig
+from thesan.roles.client.filesystem import Filesystem, connect
+from thesan.roles.client.url import Endpoint, Url
+
+WRITES = OpenFlag.DELETE | OpenFlag.NEW | OpenFlag.UPDATE
+
+
+class Entropy:
+    """Counts."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def token(self, byte_count: int) -> bytes:
+        self.count += 1
+        return self.count.to_bytes(byte_count, "big")
+
+
+class Node(msgspec.Struct):
+    """A file (data), a directory (neither) or a link (target)."""
+
+    fid: int
+    data: bytes | None = None
+    target: str | None = None
+    mode: int = 0o755
+    mtime: int = 1_700_000_000
+    xattrs: dict[str, bytes] = {}
+
+    @property
+    def is_dir(self) -> bool:
+        return self.data is None and self.target is None
+
+
+class Daemon:
+    """What an MGM and an FST share: a listener, a record of requests, faults."""
+
+    settings: Any
+
+    def __init__(self, cluster: "Cluster", host: str) -> None:
+        self.cluster = cluster
+        self.host = host
+        self.listener: Listener | None = None
+        self.port = 0
+        self.seen: list[Any] = []
+        self.faults: list[Callable[[Any, Any], bytes | str | None]] = []
+        """Asked in turn for each request; "pass" goes on to the next, None answers nothing."""
+
+    async def start(self) -> None:
+        self.listener = await listen(
+            self, self.host, self.port, entropy=self.cluster.entropy, bulk=None
+        )
+        self.port = self.listener.port
+
+    async def stop(self) -> None:
+        if self.listener is not None:
+            listener, self.listener = self.listener, None
+            for connection in listener.connections:
+                connection.abort()
+            await listener.close()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self.host, self.port)
+
+    def login(self, connection, request):
+        connection.identity = NOBODY
+        connection.state = {}
+        return responses.ok(request.sid, bodies.build_login(connection.session_id))
+
+    def auth(self, connection, request):
+        raise OperationError(errno.EBADE, "nobody asked")
+
+    def closed(self, connection):
+        pass
+
+    def handle(self, connection, request):
+        self.seen.append(request)
+        for fault in list(self.faults):
+            answer = fault(connection, request)
+            if answer != "pass":
+                return answer
+        name = type(request).__name__.lower()
+        method = getattr(self, f"on_{name}", None)
+        if method is None:
+            raise OperationError(errno.ENOTSUP, f"no {name} here")
+        return method(connection, request)
+
+    def fail(self, kind: type, answer: Callable[[Any, Any], Any], times: int = 1) -> None:
+        """Let the next `times` requests of a kind be answered by `answer(connection, request)`."""
+
+        def fault(connection, request):
+            if not isinstance(request, kind):
+                return "pass"
+            left[0] -= 1
+            if left[0] == 0:
+                self.faults.remove(fault)
+            return answer(connection, request)
+
+        left = [times]
+        self.faults.append(fault)
+
+    def requests(self, kind: type) -> list[Any]:
+        return [request for request in self.seen if isinstance(request, kind)]
+
+
+def hang_up(connection, request):
+    """Fault: the connection dies, the request was not done."""
+    connection.abort()
+
+
+def refuse(number: int, text: str = "refused"):
+    """Fault: an error."""
+
+    def answer(connection, request):
+        return responses.error_of(request.sid, OperationError(number, text))
+
+    return answer
+
+
+class Mgm(Daemon):
+    """The namespace."""
+
+    settings = MGM_SETTINGS
+
+    def node(self, path: str, follow: bool = True) -> Node:
+        node = self.cluster.names.get(path)
+        if node is None:
+            raise OperationError(errno.ENOENT, f"no such file: {path}")
+        if follow and node.target is not None:
+            return self.node(node.target)
+        return node
+
+    def info(self, node: Node) -> bodies.StatInfo:
+        flags = StatFlag.READABLE | (StatFlag.IS_DIR if node.is_dir else 0)
+        size = len(node.data) if node.data is not None else 0
+        return bodies.StatInfo(
+            node.fid, size, int(flags), node.mtime, node.mtime, node.mtime, node.mode, "u", "g"
+        )
+
+    def on_stat(self, connection, request):
+        return responses.ok(request.sid, bodies.build_stat(self.info(self.node(request.path))))
+
+    def on_dirlist(self, connection, request):
+        top = self.node(request.path)
+        if not top.is_dir:
+            raise OperationError(errno.ENOTDIR, "not a directory")
+        prefix = request.path.rstrip("/") + "/"
+        names = [
+            path[len(prefix) :]
+            for path in self.cluster.names
+            if path.startswith(prefix) and path != "/" and "/" not in path[len(prefix) :]
+        ]
+        if not request.options & DirListFlag.STAT:
+            return responses.ok(request.sid, bodies.build_dirlist([n.encode() for n in names]))
+        entries = [
+            (name.encode(), bodies.stat_text(self.info(self.node(prefix + name)))) for name in names
+        ]
+        return responses.ok(request.sid, bodies.build_dirlist_stat(entries))
+
+    def on_mkdir(self, connection, request):
+        names = self.cluster.names
+        if request.path in names:
+            if request.options & 1 and names[request.path].is_dir:
+                return responses.ok(request.sid)
+            raise OperationError(errno.EEXIST, "it is there")
+        self.cluster.make_parents(request.path, make=bool(request.options & 1))
+        names[request.path] = Node(self.cluster.next_fid(), mode=request.mode)
+        return responses.ok(request.sid)
+
+    def on_rm(self, connection, request):
+        if self.node(request.path, follow=False).is_dir:
+            raise OperationError(errno.EISDIR, "a directory")
+        del self.cluster.names[request.path]
+        return responses.ok(request.sid)
+
+    def on_rmdir(self, connection, request):
+        if not self.node(request.path, follow=False).is_dir:
+            raise OperationError(errno.ENOTDIR, "not a directory")
+        if any(path.startswith(request.path + "/") for path in self.cluster.names):
+            raise OperationError(errno.ENOTEMPTY, "not empty")
+        del self.cluster.names[request.path]
+        return responses.ok(request.sid)
+
+    def on_mv(self, connection, request):
+        self.node(request.source, follow=False)
+        self.cluster.names[request.target] = self.cluster.names.pop(request.source)
+        return responses.ok(request.sid)
+
+    def on_chmod(self, connection, request):
+        self.node(request.path).mode = request.mode
+        return responses.ok(request.sid)
+
+    def on_truncate(self, connection, request):
+        node = self.node(request.path)
+        node.data = (node.data or b"")[: request.size].ljust(request.size, b"\0")
+        return responses.ok(request.sid)
+
+    def on_locate(self, connection, request):
+        return responses.ok(
+            request.sid,
+            bodies.build_locate([bodies.Location(str(fst.endpoint)) for fst in self.cluster.fsts]),
+        )
+
+    def on_open(self, connection, request):
+        names = self.cluster.names
+        if request.options & WRITES:
+            if request.options & OpenFlag.NEW and request.path in names:
+                raise OperationError(errno.EEXIST, "it is there")
+            self.cluster.make_parents(request.path, make=bool(request.options & OpenFlag.MKPATH))
+        elif self.node(request.path).is_dir:
+            raise OperationError(errno.EISDIR, "a directory")
+        tried = parse_cgi(request.cgi).get("tried", "").split(",")
+        for fst in self.cluster.fsts:
+            if fst.host not in tried:
+                return responses.redirect(request.sid, fst.host, fst.port, "cap=x")
+        raise OperationError(errno.EADDRNOTAVAIL, "no FST is left")
+
+    def on_query(self, connection, request):
+        if request.infotype == QueryCode.CHECKSUM:
+            path, _, _ = request.args.decode().partition("?")
+            data = self.node(path).data or b""
+            body = bodies.build_checksum("adler32", f"{zlib.adler32(data):08x}")
+            return responses.ok(request.sid, body)
+        if request.infotype == QueryCode.CONFIG:
+            keys = request.args.decode().split()
+            known = {"version": "v1"}
+            body = bodies.build_config([(key, known.get(key)) for key in keys])
+            return responses.ok(request.sid, body)
+        message = decode_request(request.args)
+        self.cluster.control.append(message)
+        match message:
+            case FileOp():
+                result = self.file_op(message)
+                return responses.ok(request.sid, encode_reply(FileOpReply(result)))
+            case Admin():
+                page = int(message.args.get("page", "0"))
+                reply = AdminReply([{"page": page}], next_page=str(page + 1) if page < 2 else "")
+                return responses.ok(request.sid, encode_reply(reply))
+            case _:
+                raise OperationError(errno.ENOTSUP, "no")
+
+    def file_op(self, message: FileOp) -> dict[str, Any]:
+        names, path = self.cluster.names, message.path
+        match message.verb:
+            case "readlink":
+                node = self.node(path, follow=False)
+                if node.target is None:
+                    raise OperationError(errno.EINVAL, "not a link")
+                return {"target": node.target}
+            case "symlink":
+                if path in names:
+                    raise OperationError(errno.EEXIST, "it is there")
+                names[path] = Node(self.cluster.next_fid(), target=message.args["target"])
+            case "link":
+                names[path] = self.node(message.args["source"])
+            case "touch":
+                names.setdefault(path, Node(self.cluster.next_fid(), data=b""))
+            case "utime":
+                self.node(path).mtime = message.args.get("mtime_ns", 0) // 10**9
+            case "lstat":
+                return {"mode": stat_bits.S_IFREG, "fid": self.node(path, follow=False).fid}
+            case _:
+                return dict(message.args)
+        return {}
+
+    def on_fattr(self, connection, request):
+        xattrs = self.node(request.path).xattrs
+        match request.subcode:
+            case FAttrCode.LIST:
+                body = build_fattr_list(sorted(xattrs.items()), values=True)
+            case FAttrCode.GET:
+                body = build_fattr(
+                    [
+                        FAttrResult(name, 0, xattrs[name])
+                        if name in xattrs
+                        else FAttrResult(name, 3027)
+                        for name in request.names
+                    ],
+                    values=True,
+                )
+            case FAttrCode.SET:
+                xattrs.update(zip(request.names, request.values, strict=True))
+                body = build_fattr([FAttrResult(name) for name in request.names])
+            case _:
+                body = build_fattr(
+                    [
+                        FAttrResult(name, 0 if xattrs.pop(name, None) is not None else 3027)
+                        for name in request.names
+                    ]
+                )
+        return responses.ok(request.sid, body)
+
+
+class OpenFile(msgspec.Struct):
+    path: str
+    data: bytearray
+    writes: bool
+    mode: int
+
+
+class Fst(Daemon):
+    """Bytes."""
+
+    settings = FST_SETTINGS
+
+    def __init__(self, cluster: "Cluster", host: str) -> None:
+        super().__init__(cluster, host)
+        self.writes_in_order: list[int] = []
+
+    def on_open(self, connection, request):
+        node = self.cluster.names.get(request.path)
+        writes = bool(request.options & WRITES)
+        if "cap=x" not in request.cgi:
+            raise OperationError(errno.EACCES, "no capability")
+        if not writes and (node is None or node.data is None):
+            raise OperationError(errno.ENOENT, "no replica")
+        keep = not request.options & (OpenFlag.DELETE | OpenFlag.NEW)
+        data = bytearray(node.data) if node is not None and node.data and keep else bytearray()
+        handle = max(connection.state, default=0) + 1
+        connection.state[handle] = OpenFile(request.path, data, writes, request.mode)
+        fid = node.fid if node is not None else 999
+        info = bodies.StatInfo(fid, len(data), int(StatFlag.READABLE), 0)
+        return responses.ok(request.sid, bodies.build_open(handle, bodies.build_stat(info)))
+
+    def file(self, connection, fh: int) -> OpenFile:
+        if fh not in connection.state:
+            raise OperationError(errno.EBADF, "not open")
+        return connection.state[fh]
+
+    def on_read(self, connection, request):
+        data = self.file(connection, request.fh).data
+        return responses.ok(
+            request.sid, bytes(data[request.offset : request.offset + request.length])
+        )
+
+    def on_pgread(self, connection, request):
+        data = self.file(connection, request.fh).data
+        part = data[request.offset : request.offset + request.length]
+        return pgread_answer(request.sid, request.offset, part)
+
+    def on_readv(self, connection, request):
+        items = []
+        for fh, length, offset in request.items:
+            data = self.file(connection, fh).data
+            items.append((fh, offset, bytes(data[offset : offset + length])))
+        return responses.ok(request.sid, bodies.build_readv(items))
+
+    def store(self, connection, fh: int, offset: int, data) -> None:
+        file = self.file(connection, fh)
+        if len(file.data) < offset:
+            file.data.extend(bytes(offset - len(file.data)))
+        file.data[offset : offset + len(data)] = data
+        self.writes_in_order.append(offset)
+
+    def on_write(self, connection, request):
+        self.store(connection, request.fh, request.offset, request.data)
+        return responses.ok(request.sid)
+
+    def on_pgwrite(self, connection, request):
+        data, bad = split_pages(request.data, request.offset)
+        self.store(connection, request.fh, request.offset, data)
+        return pgwrite_answer(request.sid, request.offset, len(data), bad)
+
+    def on_sync(self, connection, request):
+        self.file(connection, request.fh)
+        return responses.ok(request.sid)
+
+    def on_truncate(self, connection, request):
+        del self.file(connection, request.fh).data[request.size :]
+        return responses.ok(request.sid)
+
+    def on_stat(self, connection, request):
+        size = len(self.file(connection, request.fh).data)
+        return responses.ok(request.sid, bodies.build_stat(bodies.StatInfo(5, size, 16, 0)))
+
+    def on_close(self, connection, request):
+        self.commit(connection, request)
+        return responses.ok(request.sid)
+
+    def commit(self, connection, request):
+        file = self.file(connection, request.fh)
+        del connection.state[request.fh]
+        if file.writes:
+            self.cluster.names[file.path] = Node(
+                self.cluster.next_fid(), bytes(file.data), mode=file.mode
+            )
+
+
+class Cluster:
+    """Everything of one test."""
+
+    def __init__(self, mgm_count: int, fst_count: int) -> None:
+        self.entropy = Entropy()
+        self.names: dict[str, Node] = {"/": Node(1)}
+        self.control: list[Any] = []
+        self._fid = 1
+        self.mgms = [Mgm(self, "127.0.0.1") for _ in range(mgm_count)]
+        self.fsts = [Fst(self, f"127.0.0.{n + 2}") for n in range(fst_count)]
+        self.clients: list[Filesystem] = []
+        self.faults: list[dict[str, Any]] = []
+
+    @property
+    def mgm(self) -> Mgm:
+        return self.mgms[0]
+
+    def next_fid(self) -> int:
+        self._fid += 1
+        return self._fid
+
+    def make_parents(self, path: str, *, make: bool) -> None:
+        parent = path.rpartition("/")[0] or "/"
+        if parent in self.names:
+            return
+        if not make:
+            raise OperationError(errno.ENOENT, f"no such directory: {parent}")
+        self.make_parents(parent, make=True)
+        self.names[parent] = Node(self.next_fid())
+
+    def put(self, path: str, data: bytes) -> None:
+        self.make_parents(path, make=True)
+        self.names[path] = Node(self.next_fid(), data, mode=0o644)
+
+    async def start(self) -> None:
+        for daemon in (*self.mgms, *self.fsts):
+            await daemon.start()
+
+    async def stop(self) -> None:
+        for client in self.clients:
+            await client.close()
+        for daemon in (*self.mgms, *self.fsts):
+            await daemon.stop()
+
+    def connect(self, act_as=None, **settings: Any) -> Filesystem:
+        settings.setdefault("patience_seconds", 20.0)
+        settings.setdefault("chunk_bytes", 8192)
+        config = ClientConfig(login=LoginSettings(user="me"), **settings)
+        url = Url(tuple(mgm.endpoint for mgm in self.mgms))
+        client = connect(url, config, self.entropy, act_as=act_as)
+        self.clients.append(client)
+        return client
+
+
+@pytest.fixture
+def cluster_run():
+    """Run a coroutine function with a started Cluster; no daemon may report a fault of its own."""
+
+    def run(test, *, mgms: int = 1, fsts: int = 2) -> None:
+        async def main() -> None:
+            cluster = Cluster(mgms, fsts)
+            loop = asyncio.get_running_loop()
+            loop.set_exception_handler(lambda _, context: cluster.faults.append(context))
+            await cluster.start()
+            try:
+                await asyncio.wait_for(test(cluster), 60)
+            finally:
+                await cluster.stop()
+            assert not cluster.faults, cluster.faults
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not left, left
+
+        asyncio.run(main())
+
+    return run
+
+
+@pytest.fixture
+def faults():
+    """(hang_up, refuse): answers for Daemon.fail."""
+    return hang_up, refuse

@@ -1,0 +1,316 @@
+"""Redirects, waits, lost servers, several MGMs."""
+
+import asyncio
+import errno
+
+import pytest
+
+from thesan.core.model.errors import OperationError, Retry
+from thesan.core.model.limits import REDIRECTS_MAX
+from thesan.core.model.paths import parse_cgi
+from thesan.core.wire import requests as rq
+from thesan.core.wire import responses
+from thesan.core.wire.bodies import Redirect
+from thesan.core.wire.numbers import NO_SID, QueryCode
+from thesan.roles.client import router as module
+from thesan.roles.client.router import _Journey, with_cgi
+from thesan.roles.client.url import Endpoint
+
+
+def to(daemon, cgi: str = ""):
+    """Fault: a redirect."""
+    return lambda connection, request: responses.redirect(
+        request.sid, daemon.host, daemon.port, cgi
+    )
+
+
+def wait(seconds: int):
+    return lambda connection, request: responses.wait(request.sid, seconds, "no master")
+
+
+def test_redirect_between_mgms_is_followed_and_remembered(cluster_run):
+    async def test(cluster):
+        standby, master = cluster.mgms
+        standby.fail(rq.Stat, to(master), times=1000)
+        fs = cluster.connect()
+        await fs.stat("/")
+        await fs.stat("/")
+        assert len(standby.seen) == 1
+        assert len(master.seen) == 2
+        assert fs.router.master == master.endpoint
+
+    cluster_run(test, mgms=2)
+
+
+def test_redirect_loop_ends_at_the_limit(cluster_run):
+    async def test(cluster):
+        one, two = cluster.mgms
+        one.fail(rq.Stat, to(two), times=1000)
+        two.fail(rq.Stat, to(one), times=1000)
+        with pytest.raises(OperationError, match="redirects and no end") as caught:
+            await cluster.connect().stat("/")
+        assert caught.value.errno == errno.ELOOP
+        assert len(one.seen) + len(two.seen) == REDIRECTS_MAX + 1
+
+    cluster_run(test, mgms=2)
+
+
+def test_waits_are_obeyed(cluster_run, monkeypatch):
+    monkeypatch.setattr(module, "CLIENT_WAIT_SECONDS_MAX", 0.01)
+
+    async def test(cluster):
+        cluster.mgm.fail(rq.Stat, wait(3), times=4)
+        await cluster.connect().stat("/")
+        assert len(cluster.mgm.seen) == 5
+
+    cluster_run(test)
+
+
+def test_the_deadline_says_what_was_waited_for(cluster_run):
+    async def test(cluster):
+        cluster.mgm.fail(rq.Stat, wait(1), times=1000)
+        fs = cluster.connect(patience_seconds=0.3)
+        with pytest.raises(OperationError, match=r"stat /.*says wait: no master") as caught:
+            await fs.stat("/")
+        assert (caught.value.errno, caught.value.retry) == (errno.ETIMEDOUT, Retry.LATER)
+
+    cluster_run(test)
+
+
+def test_dead_mgms_are_passed_over(cluster_run):
+    async def test(cluster):
+        await cluster.mgms[0].stop()
+        await cluster.mgms[1].stop()
+        fs = cluster.connect()
+        await fs.stat("/")
+        assert fs.router.master == cluster.mgms[2].endpoint
+        await cluster.mgms[0].start()
+        await cluster.mgms[2].stop()
+        await fs.stat("/")
+        assert fs.router.master == cluster.mgms[0].endpoint
+
+    cluster_run(test, mgms=3)
+
+
+def test_an_mgm_that_returns_is_found(cluster_run):
+    async def test(cluster):
+        await cluster.mgm.stop()
+        fs = cluster.connect()
+        call = asyncio.get_running_loop().create_task(fs.stat("/"))
+        await asyncio.sleep(0.3)
+        assert not call.done()
+        await cluster.mgm.start()
+        assert (await call).id == 1
+
+    cluster_run(test)
+
+
+def test_nobody_ever_answers(cluster_run):
+    async def test(cluster):
+        await cluster.mgm.stop()
+        with pytest.raises(OperationError, match="given up") as caught:
+            await cluster.connect(patience_seconds=0.5).stat("/")
+        assert caught.value.errno == errno.ETIMEDOUT
+
+    cluster_run(test)
+
+
+def test_an_error_of_the_mgm_is_final(cluster_run):
+    async def test(cluster):
+        fs = cluster.connect()
+        with pytest.raises(OperationError) as caught:
+            await fs.stat("/none")
+        assert caught.value.errno == errno.ENOENT
+        assert len(cluster.mgm.seen) == 1
+
+    cluster_run(test)
+
+
+def test_an_overloaded_mgm_is_asked_again(cluster_run, faults):
+    _, refuse = faults
+
+    async def test(cluster):
+        cluster.mgm.fail(rq.Stat, refuse(errno.EUSERS), times=2)
+        await cluster.connect().stat("/")
+        assert len(cluster.mgm.seen) == 3
+
+    cluster_run(test)
+
+
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [(errno.ENOENT, "enoent"), (errno.EIO, "ioerr"), (errno.ENODEV, "fserr")],
+)
+def test_an_fst_that_fails_at_open_is_tried_no_more(cluster_run, faults, number, word):
+    _, refuse = faults
+
+    async def test(cluster):
+        cluster.put("/f", b"data")
+        cluster.fsts[0].fail(rq.Open, refuse(number), times=100)
+        async with await cluster.connect().open("/f") as file:
+            assert bytes(await file.read()) == b"data"
+            assert file.endpoint == cluster.fsts[1].endpoint
+        cgi = parse_cgi(cluster.mgm.requests(rq.Open)[1].cgi)
+        assert cgi == {"tried": "127.0.0.2", "triedrc": word}
+        at_fst = parse_cgi(cluster.fsts[1].requests(rq.Open)[0].cgi)
+        assert at_fst == {"cap": "x"}
+
+    cluster_run(test)
+
+
+def test_all_fsts_fail(cluster_run, faults):
+    _, refuse = faults
+
+    async def test(cluster):
+        cluster.put("/f", b"data")
+        for fst in cluster.fsts:
+            fst.fail(rq.Open, refuse(errno.EIO), times=100)
+        with pytest.raises(OperationError, match="no FST is left"):
+            await cluster.connect().open("/f")
+        assert parse_cgi(cluster.mgm.requests(rq.Open)[2].cgi)["tried"] == "127.0.0.2,127.0.0.3"
+
+    cluster_run(test)
+
+
+def test_a_refused_capability_is_renewed_a_few_times(cluster_run, faults):
+    _, refuse = faults
+
+    async def test(cluster):
+        cluster.put("/f", b"data")
+        cluster.fsts[0].fail(rq.Open, refuse(errno.EACCES), times=2)
+        fs = cluster.connect()
+        async with await fs.open("/f") as file:
+            assert file.endpoint == cluster.fsts[0].endpoint
+        cluster.fsts[0].fail(rq.Open, refuse(errno.EACCES), times=100)
+        with pytest.raises(OperationError) as caught:
+            await fs.open("/f")
+        assert caught.value.errno == errno.EACCES
+
+    cluster_run(test)
+
+
+def test_a_dead_fst_is_replaced_and_a_returning_one_waited_for(cluster_run):
+    async def test(cluster):
+        cluster.put("/f", b"data")
+        await cluster.fsts[0].stop()
+        fs = cluster.connect()
+        async with await fs.open("/f") as file:
+            assert file.endpoint == cluster.fsts[1].endpoint
+        await cluster.fsts[1].stop()
+        opening = asyncio.get_running_loop().create_task(fs.open("/f"))
+        await asyncio.sleep(0.5)
+        assert not opening.done()
+        await cluster.fsts[1].start()
+        async with await opening as file:
+            assert bytes(await file.read()) == b"data"
+
+    cluster_run(test)
+
+
+def test_a_mutation_is_resent_under_its_id(cluster_run, faults):
+    hang_up, _ = faults
+
+    async def test(cluster):
+        cluster.mgm.fail(rq.Mkdir, hang_up)
+        fs = cluster.connect()
+        await fs.mkdir("/d")
+        first, second = cluster.mgm.requests(rq.Mkdir)
+        assert parse_cgi(first.cgi)["thesan.op"] == parse_cgi(second.cgi)["thesan.op"]
+        await fs.mkdir("/e")
+        assert cluster.mgm.requests(rq.Mkdir)[2].cgi != first.cgi
+
+    cluster_run(test)
+
+
+def done_then_lost(daemon):
+    """Fault: the request is done, its answer is lost."""
+
+    def answer(connection, request):
+        getattr(daemon, f"on_{type(request).__name__.lower()}")(connection, request)
+        connection.abort()
+
+    return answer
+
+
+def test_a_mutation_whose_answer_was_lost_is_not_an_error(cluster_run):
+    async def test(cluster):
+        fs, mgm = cluster.connect(), cluster.mgm
+        for kind in (rq.Mkdir, rq.Mv, rq.Rmdir, rq.Rm):
+            mgm.fail(kind, done_then_lost(mgm))
+        await fs.mkdir("/d")
+        await fs.mv("/d", "/e")
+        assert "/e" in cluster.names
+        await fs.rmdir("/e")
+        cluster.put("/f", b"")
+        await fs.rm("/f")
+        assert list(cluster.names) == ["/"]
+        for attempt in (fs.rm("/f"), fs.mkdir("/"), fs.mv("/x", "/y")):
+            with pytest.raises(OperationError):
+                await attempt
+
+    cluster_run(test)
+
+
+def test_inference_is_checked(cluster_run, faults):
+    """After a lost connection EEXIST of a file is no success of mkdir, nor is a missing target."""
+    hang_up, _ = faults
+
+    async def test(cluster):
+        fs, mgm = cluster.connect(), cluster.mgm
+        cluster.put("/f", b"")
+        mgm.fail(rq.Mkdir, hang_up)
+        with pytest.raises(OperationError) as caught:
+            await fs.mkdir("/f")
+        assert caught.value.errno == errno.EEXIST
+        mgm.fail(rq.Mv, hang_up)
+        with pytest.raises(OperationError) as caught:
+            await fs.mv("/none", "/target")
+        assert caught.value.errno == errno.ENOENT
+
+    cluster_run(test)
+
+
+def test_answers_that_make_no_sense(cluster_run):
+    async def test(cluster):
+        fs, mgm = cluster.connect(), cluster.mgm
+        for frame in (
+            lambda sid: responses.HEAD.pack(sid, 4004, 2) + b"xx",
+            lambda sid: responses.HEAD.pack(sid, 4005, 1) + b"x",
+            lambda sid: responses.authmore(sid, b"?"),
+            lambda sid: responses.ok(sid, b"1 2 x"),
+        ):
+            mgm.fail(rq.Stat, lambda connection, request, frame=frame: frame(request.sid))
+            with pytest.raises(OperationError) as caught:
+                await fs.stat("/")
+            assert caught.value.errno == errno.EPROTO
+        await fs.stat("/")
+
+    cluster_run(test)
+
+
+def test_redirect_forms():
+    journey = _Journey(rq.Open(NO_SID, "/f", "a=1"), 0.0, {"h1": "ioerr"})
+    assert journey.outgoing().cgi == "a=1&tried=h1&triedrc=ioerr"
+    journey.follow(Redirect("h2", 1095, "cap=1&a=2"))
+    assert journey.target == Endpoint("h2", 1095)
+    assert journey.outgoing().cgi == "cap=1&a=2"
+    journey.follow(Redirect("h0", 1094, "tried=h2"))
+    assert journey.tried == {"h1": "ioerr", "h2": "srverr"}
+    journey.follow(Redirect("root://h3:7//f", -1, "x=y"))
+    assert (journey.target, journey.given_cgi) == (Endpoint("h3", 7), "x=y")
+    journey.follow(Redirect("[::1]", 5))
+    assert journey.target == Endpoint("::1", 5)
+    journey.go_back("ioerr")
+    assert list(journey.tried.items()) == [("h1", "ioerr"), ("h2", "srverr"), ("::1", "ioerr")]
+
+
+def test_cgi_reaches_every_request_that_has_one():
+    assert with_cgi(rq.Mv(NO_SID, "/a", "/b", "x=1"), "y=2").source_cgi == "x=1&y=2"
+    assert with_cgi(rq.Truncate(NO_SID, "/a"), "y=2").cgi == "y=2"
+    query = rq.Query(NO_SID, QueryCode.CHECKSUM, args=b"/a?cks.type=adler32")
+    assert with_cgi(query, "cap=1").args == b"/a?cks.type=adler32&cap=1"
+    opaque = rq.Query(NO_SID, QueryCode.OPAQUE, args=b"\x80")
+    assert with_cgi(opaque, "cap=1") is opaque
+    request = rq.Stat(NO_SID, "/a", "k=v")
+    assert with_cgi(request, "k=w").cgi == "k=w"
+    assert request.cgi == "k=v"
