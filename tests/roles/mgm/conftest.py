@@ -264,9 +264,9 @@ def loop() -> Iterator[SimLoop]:
 
 
 @pytest.fixture
-def cold(loop: SimLoop) -> Iterator[Bench]:
+def cold(loop: SimLoop) -> Bench:
     """Nothing started yet."""
-    yield Bench(loop)
+    return Bench(loop)
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def _create(master: Master, message: Commit, grant: Grant) -> None:
     what, locations = _good_replicas(message, grant)
     namespace = master.namespace
     if queries.inode_of(namespace, grant.fid) is None:
-        _check_room(master, grant, what.size, len(locations))
+        _check_again(master, grant, what.size, len(locations))
     op = CommitFile(
         parent=grant.parent,
         name=grant.name,
@@ -122,13 +122,16 @@ def _create(master: Master, message: Commit, grant: Grant) -> None:
     master.submit(op)
 
 
-def _check_room(master: Master, grant: Grant, size: int, replica_count: int) -> None:
-    """Quota and size limits once more: at open the size was the client's word, or not known."""
+def _check_again(master: Master, grant: Grant, size: int, replica_count: int) -> None:
+    """Name, quota and size limits once more: at open the size was the client's word, or unknown."""
     parent = queries.inode_of(master.namespace, grant.parent)
     if not isinstance(parent, Directory):
         return  # CommitFile says ENOENT.
-    check_size(policy_of(parent), size)
     replaced = master.tree.child(parent, grant.name)
+    if replaced is not None and grant.exclusive:
+        # Said here, since CommitFile would say ESTALE to a resend after the replicas were given up.
+        raise OperationError(errno.EEXIST, f"{grant.path}: exists")
+    check_size(policy_of(parent), size)
     held = _physical(replaced)
     growth = max(0, size * replica_count - held)
     files = 0 if replaced is not None else 1

@@ -15,7 +15,8 @@ def beat(master: Master, message: Beat) -> BeatReply:
     view = master.view
     view.beat(message, master.now_s())
     done = _deletions_done(master, message)
-    config_seq, filesystems = view.node_config(message.node)
+    _, filesystems = view.node_config(message.node)
+    config_seq = master.config_number
     return BeatReply(
         master=True,
         epoch=master.epoch,

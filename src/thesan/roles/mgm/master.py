@@ -32,7 +32,7 @@ from thesan.roles.mgm.pipeline import Pipeline
 from thesan.roles.mgm.sessions import Sessions
 from thesan.roles.mgm.tickets import Tickets
 from thesan.roles.mgm.uploads import Uploads
-from thesan.roles.mgm.view import ClusterView
+from thesan.roles.mgm.view import SECTIONS, ClusterView
 
 
 class Master:
@@ -75,6 +75,9 @@ class Master:
         self.fids = Fids(Fid(namespace.fid_limit), self._reserve_fids)
         self.dark: frozenset[int] = frozenset()
         """Filesystems that can't be read now, as of the last look of `watch`."""
+        self.config_number = namespace.op_count
+        """Number of the op that changed the configuration of FSTs last, or that this mastership
+        began with: it only grows, also over masterships, so that an FST never goes back."""
         self.context: AdminContext
         """What admin verbs see of this; set by `mastership`, which knows more than a Master."""
         self._rules: VidRules | None = None
@@ -143,6 +146,8 @@ class Master:
 
     def _config_changed(self, section: str) -> None:
         self.view.config_changed(section)
+        if section in SECTIONS:
+            self.config_number = self.namespace.op_count
         if section == VID_SECTION:
             self._rules = None
             # Not before it is durable: who is let in under a rule would show it.

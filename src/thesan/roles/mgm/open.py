@@ -87,7 +87,7 @@ def _open_new(master: Master, connection: ServerConnection, request: Open) -> by
     if request.options & _MKPATH:
         _make_parents(master, who, path)
     mode = request.mode & PERMISSION_BITS or _FILE_MODE
-    place, cgi = start_upload(master, connection, Op.CREATE, path, request.cgi, mode, exclusive)
+    place, cgi = start_upload(master, connection, path, request.cgi, mode, exclusive)
     tag = max(before, master.namespace.op_count) if request.options & _MKPATH else 0
     return redirect_to(master, connection, request.sid, tag, place[1], cgi)
 
@@ -102,7 +102,6 @@ def _make_parents(master: Master, who: Identity, path: str) -> None:
 def start_upload(
     master: Master,
     connection: ServerConnection,
-    op: Op,
     path: str,
     client_cgi: str,
     mode: int,
@@ -139,7 +138,7 @@ def start_upload(
         generation=master.dice.number() >> 1,
     )
     sealed = master.tickets.seal(grant, now_s)
-    work = Work(op, fid, path, new.layout, new.booking_bytes, sealed)
+    work = Work(Op.CREATE, fid, path, new.layout, new.booking_bytes, sealed)
     _note(master, connection, path, fid, places[0], sealed)
     return places[0], master.tickets.capability_for_all(work, places, who, now_s)
 
@@ -220,7 +219,7 @@ def start_change(
     tag = inode.seq
     if not inode.locations:
         mode = inode.mode & PERMISSION_BITS
-        place, cgi = start_upload(master, connection, op, path, client_cgi, mode, False)
+        place, cgi = start_upload(master, connection, path, client_cgi, mode, False)
         return place, cgi, tag
     topology = master.topology()
     try:

@@ -1,0 +1,213 @@
+import errno
+
+import msgspec
+import pytest
+
+from thesan.core.control.messages import Commit, ReplicaCommit
+from thesan.core.model.errors import OperationError
+from thesan.core.wire.numbers import OpenFlag
+from thesan.core.wire.requests import FAttr, Mkdir, Mv, Open, Rm, Rmdir, Stat
+
+SID = b"\0\1"
+NEW = int(OpenFlag.UPDATE | OpenFlag.NEW)
+OVERWRITE = int(OpenFlag.UPDATE | OpenFlag.DELETE)
+UPDATE = int(OpenFlag.UPDATE)
+
+
+@pytest.fixture
+def pair(cluster):
+    cluster.admin("space", "config", space="default", key="policy.nstripes", value="2")
+    return cluster
+
+
+def refused(bench, capability, size: int = 10, **changes) -> int:
+    with pytest.raises(OperationError) as caught:
+        bench.commit(capability, size, **changes)
+    return caught.value.errno
+
+
+def inode_at(bench, path: str):
+    return bench.mgm.master.namespace.tree.inode(bench.stat(path).id)
+
+
+def deletions(bench) -> set[tuple[int, int]]:
+    return {pair for number in (1, 2) for pair in bench.beat(number).deletions}
+
+
+def test_a_commit_brings_the_file_in(pair) -> None:
+    ticket = pair.capability(Open(SID, "/f", options=NEW, mode=0o600))
+    reply = pair.commit(ticket, 123)
+    assert (reply.seq, reply.epoch) == (pair.journal.last, 1)
+    inode = inode_at(pair, "/f")
+    assert (inode.size, inode.adler32, inode.crc32c) == (123, 0x11, 0x22)
+    assert sorted(inode.locations) == [1, 2]
+    assert inode.mtime_ns == 1_700_000_000 * 10**9
+
+
+def test_a_resend_gets_the_same_answer_and_changes_nothing(pair) -> None:
+    ticket = pair.capability(Open(SID, "/f", options=NEW))
+    pair.commit(ticket, 123)
+    before = pair.mgm.master.namespace.digest, inode_at(pair, "/f").ctime_ns
+    pair.sleep(5)
+    pair.commit(ticket, 123)
+    assert inode_at(pair, "/f").ctime_ns == before[1]
+    pair.crash()
+    pair.start()
+    pair.commit(ticket, 123)
+    assert inode_at(pair, "/f").ctime_ns == before[1]
+
+
+def test_any_later_master_can_finish_it(pair) -> None:
+    ticket = pair.capability(Open(SID, "/f", options=NEW))
+    pair.crash()
+    pair.start()
+    assert pair.errno(Stat(SID, "/f")) == errno.ENOENT
+    pair.commit(ticket, 5)
+    assert pair.stat("/f").size == 5
+
+
+def test_two_exclusive_creates_the_first_commit_wins(pair) -> None:
+    first = pair.capability(Open(SID, "/f", options=NEW))
+    second = pair.capability(Open(SID, "/f", options=NEW))
+    pair.commit(second, 2)
+    assert refused(pair, first, 1) == errno.EEXIST
+    assert refused(pair, first, 1) == errno.EEXIST
+    assert pair.stat("/f").size == 2
+    assert deletions(pair) == {(1, first.fid), (2, first.fid)}
+
+
+def test_the_file_follows_its_directory(pair) -> None:
+    pair.ok(Mkdir(SID, "/a"))
+    ticket = pair.capability(Open(SID, "/a/f", options=NEW))
+    pair.ok(Mv(SID, "/a", "/b"))
+    pair.commit(ticket, 9)
+    assert pair.stat("/b/f").size == 9
+
+
+def test_a_directory_that_is_gone_takes_no_file(pair) -> None:
+    pair.ok(Mkdir(SID, "/a"))
+    ticket = pair.capability(Open(SID, "/a/f", options=NEW))
+    pair.ok(Rmdir(SID, "/a"))
+    assert refused(pair, ticket) == errno.ENOENT
+    assert deletions(pair) == {(1, ticket.fid), (2, ticket.fid)}
+
+
+def test_a_commit_after_the_file_was_deleted_is_stale(pair) -> None:
+    ticket = pair.capability(Open(SID, "/f", options=NEW))
+    pair.commit(ticket)
+    pair.ok(Rm(SID, "/f"))
+    assert refused(pair, ticket) == errno.ENODEV  # ESTALE is kXR_FSError on the wire
+    assert pair.errno(Stat(SID, "/f")) == errno.ENOENT
+
+
+def test_an_overwrite_keeps_what_the_file_is_and_drops_the_old_replicas(pair, alice) -> None:
+    pair.ok(Mkdir(SID, "/home", mode=0o777))
+    old = pair.store_file("/home/f", 5, alice, mode=0o640)
+    pair.ok(FAttr(SID, 3, "/home/f", names=["a"], values=[b"1"]))
+    ticket = pair.capability(Open(SID, "/home/f", options=OVERWRITE, mode=0o777))
+    pair.commit(ticket, 6)
+    info = pair.stat("/home/f")
+    assert (info.size, info.mode, info.owner) == (6, 0o640, "alice")
+    assert deletions(pair) == {(1, old), (2, old)}
+
+
+def test_lost_replicas_are_neither_registered_nor_forgotten(pair) -> None:
+    ticket = pair.capability(Open(SID, "/f", options=NEW))
+    head, other = ticket.fsid, ticket.replicas[0].fsid
+    pair.commit(ticket, 10, replicas=[ReplicaCommit(head, 10, 1, 2)], failed_fsids=[other])
+    assert inode_at(pair, "/f").locations == (head,)
+    assert deletions(pair) == {(other, ticket.fid)}
+
+
+def test_a_replica_that_differs_from_the_head_is_lost(pair) -> None:
+    ticket = pair.capability(Open(SID, "/f", options=NEW))
+    head, other = ticket.fsid, ticket.replicas[0].fsid
+    replicas = [ReplicaCommit(other, 10, 9, 9), ReplicaCommit(head, 10, 1, 2)]
+    pair.commit(ticket, 10, replicas=replicas)
+    inode = inode_at(pair, "/f")
+    assert (inode.locations, inode.adler32) == ((head,), 1)
+
+
+@pytest.mark.parametrize(
+    "replicas",
+    [
+        [],
+        [ReplicaCommit(99, 10, 1, 2)],
+        [ReplicaCommit(1, -1, 1, 2), ReplicaCommit(2, -1, 1, 2)],
+        [ReplicaCommit(1, 1 << 63, 1, 2), ReplicaCommit(2, 1 << 63, 1, 2)],
+        [ReplicaCommit(1, 10, 1 << 32, 2), ReplicaCommit(2, 10, 1 << 32, 2)],
+        [ReplicaCommit(1, 10, 1, -2), ReplicaCommit(2, 10, 1, -2)],
+    ],
+)
+def test_commits_that_can_not_be_are_refused(pair, replicas) -> None:
+    ticket = pair.capability(Open(SID, "/f", options=NEW))
+    assert refused(pair, ticket, replicas=replicas) == errno.EINVAL
+    assert pair.errno(Stat(SID, "/f")) == errno.ENOENT
+
+
+@pytest.mark.parametrize("flip", [0, 10, -1])
+def test_a_forged_grant_is_refused(pair, flip: int) -> None:
+    ticket = pair.capability(Open(SID, "/f", options=NEW))
+    grant = bytearray(ticket.grant)
+    grant[flip] ^= 1
+    assert refused(pair, ticket, grant=bytes(grant)) == errno.EACCES
+    assert refused(pair, ticket, grant=b"") == errno.EACCES
+    assert deletions(pair) == set()
+
+
+def test_people_can_not_commit(pair, alice) -> None:
+    ticket = pair.capability(Open(SID, "/f", options=NEW))
+    message = Commit(ticket.node, ticket.grant, [ReplicaCommit(ticket.fsid, 1, 1, 1)], 0)
+    for who in (alice, pair.peer().identity):
+        with pytest.raises(OperationError) as caught:
+            pair.control(message, who)
+        assert caught.value.errno == errno.EACCES
+
+
+def test_an_update_is_recorded_once(pair) -> None:
+    pair.store_file("/f", 10)
+    first = pair.capability(Open(SID, "/f", options=UPDATE))
+    pair.commit(first, 20)
+    second = pair.capability(Open(SID, "/f", options=UPDATE))
+    pair.commit(second, 30)
+    pair.commit(first, 20)
+    assert pair.stat("/f").size == 30, "a late resend of an older update must change nothing"
+
+
+def test_an_update_of_a_file_that_is_gone(pair) -> None:
+    pair.store_file("/f", 10)
+    ticket = pair.capability(Open(SID, "/f", options=UPDATE))
+    pair.ok(Rm(SID, "/f"))
+    assert refused(pair, ticket) == errno.ENOENT
+
+
+def test_a_replica_that_missed_an_update_is_dropped(pair) -> None:
+    fid = pair.store_file("/f", 10)
+    ticket = pair.capability(Open(SID, "/f", options=UPDATE))
+    head, other = ticket.fsid, ticket.replicas[0].fsid
+    pair.commit(ticket, 20, replicas=[ReplicaCommit(head, 20, 1, 2)], failed_fsids=[other])
+    assert inode_at(pair, "/f").locations == (head,)
+    assert deletions(pair) == {(other, fid)}
+
+
+def test_quota_is_enforced_again_when_the_size_is_known(pair, alice) -> None:
+    pair.ok(Mkdir(SID, "/home", mode=0o777))
+    pair.admin("quota", "set", path="/home", uid="1001", bytes="1000")
+    ticket = pair.capability(Open(SID, "/home/f", options=NEW), alice)
+    assert refused(pair, ticket, 501) == errno.EDQUOT
+    assert deletions(pair) == {(1, ticket.fid), (2, ticket.fid)}
+    ticket = pair.capability(Open(SID, "/home/f", options=NEW), alice)
+    pair.commit(ticket, 500)
+    pair.commit(ticket, 500)
+    again = pair.capability(Open(SID, "/home/f", options=OVERWRITE), alice)
+    pair.commit(again, 400)
+
+
+def test_a_size_that_the_directory_forbids(pair) -> None:
+    pair.ok(Mkdir(SID, "/d"))
+    pair.ok(FAttr(SID, 3, "/d", names=["sys.forced.maxsize"], values=[b"100"]))
+    ticket = pair.capability(Open(SID, "/d/f", options=NEW))
+    assert refused(pair, ticket, 101) == errno.ENODEV  # EFBIG has no XRootD code
+    status = pair.errno(Open(SID, "/d/f", "oss.asize=101", options=NEW))
+    assert status == errno.ENODEV
+    assert msgspec.structs.asdict(ticket)["booking_size"] == 0
