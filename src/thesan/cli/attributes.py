@@ -1,11 +1,18 @@
 """`thesan attr` and `thesan acl`: extended attributes and access control lists."""
 
+import errno
+from collections.abc import Awaitable
+from typing import TypeVar
+
 from thesan.cli.context import Context, Output
 from thesan.cli.files import path_of
 from thesan.cli.main import parser
 from thesan.cli.render import show
 from thesan.core.control.messages import FileOp
+from thesan.core.model.errors import OperationError
 from thesan.roles.client.filesystem import Filesystem
+
+_T = TypeVar("_T")
 
 
 def attr(context: Context, argv: list[str]) -> int:
@@ -34,19 +41,19 @@ def attr(context: Context, argv: list[str]) -> int:
                 case "ls":
                     found = await fs.list_xattr(each)
                     records += [
-                        {"path": each, "key": key, "value": value.decode(errors="replace")}
+                        {"path": each, "key": _full(key), "value": value.decode(errors="replace")}
                         for key, value in sorted(found.items())
                     ]
                 case "get":
-                    value = await fs.get_xattr(each, chosen.key)
+                    value = await _named(fs.get_xattr(each, chosen.key), each, chosen.key)
                     records.append(
                         {"path": each, "key": chosen.key, "value": value.decode(errors="replace")}
                     )
                 case "set":
-                    key, _, value_text = chosen.pair.partition("=")
-                    await fs.set_xattr(each, key, value_text.strip('"').encode())
+                    key, value_text = _pair(chosen.pair)
+                    await fs.set_xattr(each, key, value_text.encode())
                 case _:
-                    await fs.remove_xattr(each, chosen.key)
+                    await _named(fs.remove_xattr(each, chosen.key), each, chosen.key)
         return records
 
     records = context.with_filesystem(work)
@@ -56,6 +63,31 @@ def attr(context: Context, argv: list[str]) -> int:
     for record in records:
         print(f'{record["key"]}="{record["value"]}"')
     return 0
+
+
+def _full(name: str) -> str:
+    """The whole name: XRootD lists `user.color` as `color`."""
+    return name if name.startswith(("sys.", "user.")) else f"user.{name}"
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """`KEY=VALUE` or `KEY="VALUE"`, as `attr ls` prints them. Raises OperationError EINVAL."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise OperationError(errno.EINVAL, f"not KEY=VALUE: {text[:80]!r}")
+    if len(value) >= 2 and value[0] == value[-1] == '"':
+        value = value[1:-1]
+    return key, value
+
+
+async def _named(work: Awaitable[_T], path: str, key: str) -> _T:
+    """`work`, with an error that names the attribute which is not there."""
+    try:
+        return await work
+    except OperationError as error:
+        if error.errno != errno.ENODATA:
+            raise
+        raise OperationError(errno.ENODATA, f"no attribute {key}: {path}") from error
 
 
 def acl(context: Context, argv: list[str]) -> int:

@@ -2,10 +2,14 @@
 
 import argparse
 import errno
+import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
+
+import msgspec
 
 from thesan.cli.context import Context, Output
 from thesan.cli.files import path_of
@@ -18,6 +22,7 @@ from thesan.roles.client.filesystem import Filesystem
 from thesan.roles.client.url import is_url, parse_url
 from thesan.worlds.real.local_files import RealLocalFiles
 
+LOCAL_PREFIX: Final = "file:"
 PROGRESS_SECONDS = 0.2
 """How often a progress bar is drawn: fast enough to look alive, slow enough to cost nothing."""
 
@@ -25,8 +30,10 @@ PROGRESS_SECONDS = 0.2
 def run(context: Context, argv: list[str]) -> int:
     """`cp [-r] [-f] [-p] [-n] [--parallel N] [--no-verify] SOURCE... TARGET`.
 
-    A path that begins with root:// is remote. Without a URL, a source that exists on this machine is
-    local and the other side is in the instance; `-` is standard input or output.
+    root://... is in the instance, file:... is on this machine, `-` is standard input or output.
+    A plain source is local when it exists on this machine, else it is in the instance. A plain
+    target is in the instance when the sources are local; when they are in the instance it is
+    local, unless its directory exists only there.
     """
     options = _parser().parse_args(argv)
     sources, target = _sides(context, options.sources, options.target)
@@ -38,19 +45,29 @@ def run(context: Context, argv: list[str]) -> int:
             target=target,
             recursive=options.recursive,
             force=options.force,
-            make_parents=options.parents,
+            # A tree makes its directories anyway: then `TARGET/` need not be there either.
+            make_parents=options.parents or (options.recursive and target.slash),
             parallel=options.parallel,
             verify=not options.no_verify,
             keep_times=options.preserve,
         )
-        return await copying.run(fs, RealLocalFiles(), job, shown.update)
+        files = RealLocalFiles()
+        try:
+            return await copying.run(fs, files, job, shown.update)
+        except copying.CopyFailed as error:
+            shown.finish()
+            raise _failure(error) from error
+        finally:
+            files.close()
 
     began = time.monotonic()
     try:
         summary = context.with_filesystem(work)
     finally:
         shown.finish()
-    _report(context, summary, time.monotonic() - began, summary_wanted=options.summary)
+    for path in summary.skipped:
+        print(f"thesan cp: left out, neither file, directory nor link: {path}", file=sys.stderr)
+    _report(context, summary, time.monotonic() - began, options)
     return 0
 
 
@@ -74,27 +91,41 @@ def _parser() -> argparse.ArgumentParser:
 def _sides(
     context: Context, sources: list[str], target: str
 ) -> tuple[list[copying.Place], copying.Place]:
-    """URLs are remote, `-` and existing paths local, the rest is the other side."""
+    """Which side is where, by the rules that `run` tells."""
     for text in [*sources, target]:
-        if is_url(text):
-            url = parse_url(text)
-            if not context.mgm_url:
-                context.mgm_url = str(url)
-    remote_target = is_url(target)
-    places = []
-    for source in sources:
-        if is_url(source):
-            places.append(copying.Place(remote=True, path=path_of(source)))
-        elif source == "-" or remote_target or Path(source).exists():
-            places.append(copying.Place(remote=False, path=source))
-        elif source.startswith("/"):
-            places.append(copying.Place(remote=True, path=path_of(source)))
-        else:
-            raise OperationError(errno.ENOENT, f"no such file: {source}")
-    some_remote = any(place.remote for place in places)
-    if remote_target or (not some_remote and target != "-"):
-        return places, copying.Place(remote=True, path=path_of(target), slash=target.endswith("/"))
-    return places, copying.Place(remote=False, path=target, slash=target.endswith("/"))
+        if is_url(text) and not context.mgm_url:
+            context.mgm_url = str(msgspec.structs.replace(parse_url(text), path="", cgi=""))
+    places = [_source(text, is_target_url=is_url(target)) for text in sources]
+    slash = target.endswith("/")
+    if target.startswith(LOCAL_PREFIX) or target == copying.STREAM:
+        is_remote = False
+    elif is_url(target) or not any(place.remote for place in places):
+        is_remote = True
+    else:
+        is_remote = target.startswith("/") and not Path(target.rstrip("/")).parent.is_dir()
+    path = path_of(target) if is_remote else target.removeprefix(LOCAL_PREFIX)
+    return places, copying.Place(remote=is_remote, path=path, slash=slash)
+
+
+def _source(text: str, *, is_target_url: bool) -> copying.Place:
+    if is_url(text):
+        return copying.Place(remote=True, path=path_of(text))
+    local = text.removeprefix(LOCAL_PREFIX)
+    if local != text or text == copying.STREAM or os.path.lexists(text):
+        return copying.Place(remote=False, path=local)
+    if text.startswith("/") and not is_target_url:
+        return copying.Place(remote=True, path=path_of(text))
+    raise OperationError(errno.ENOENT, f"no such file: {text}")
+
+
+def _failure(error: copying.CopyFailed) -> OperationError:
+    """One failure as itself; of several, each on its line and their number as the error."""
+    if error.count == 1:
+        path, only = error.failures[0]
+        return only if "/" in only.text else OperationError(only.errno, f"{path}: {only.text}")
+    for path, each in error.failures:
+        print(f"{path}: {each.text}", file=sys.stderr)
+    return OperationError(error.errno, f"{error.count} files were not copied")
 
 
 class _Progress:
@@ -148,20 +179,26 @@ class _Progress:
 
 
 def _report(
-    context: Context, summary: copying.Summary, seconds: float, *, summary_wanted: bool
+    context: Context, summary: copying.Summary, seconds: float, options: argparse.Namespace
 ) -> None:
     record = {
         "files": summary.files,
         "directories": summary.directories,
+        "links": summary.links,
         "bytes": summary.bytes,
         "seconds": round(seconds, 3),
         "restarts": summary.restarts,
+        "unverified": summary.files if options.no_verify else summary.unverified,
     }
     if context.output is not Output.TABLE:
         print(show(context, [record], []))
-    elif summary_wanted:
+    elif options.summary:
         rate = human_count(int(summary.bytes / seconds)) if seconds else "-"
+        unverified = record["unverified"]
+        checked = f"{unverified} not verified" if unverified else "checksums verified"
         print(
             f"{summary.files} files, {human_count(summary.bytes)} in {seconds:.2f} s ({rate}/s), "
-            f"checksums verified, {summary.restarts} restarts"
+            f"{checked}, {summary.restarts} restarts",
+            # Standard output may be the copy itself.
+            file=sys.stderr if options.target == copying.STREAM else sys.stdout,
         )

@@ -1,14 +1,13 @@
 """File commands: ls stat mkdir rm rmdir mv ln chmod chown touch cat."""
 
 import errno
-import os
 import sys
 import time
 from collections.abc import Sequence
 
 from thesan.cli.context import Context, Output
 from thesan.cli.main import parser
-from thesan.cli.render import Record, monitor_line, show
+from thesan.cli.render import Record, show
 from thesan.core.model.errors import OperationError
 from thesan.core.model.paths import normalise
 from thesan.core.model.units import human_count
@@ -21,7 +20,7 @@ MODE_BITS = "rwxrwxrwx"
 
 def path_of(text: str) -> str:
     """An absolute path in the namespace from what was typed: a path, or a root:// URL."""
-    if text.startswith(("root://", "thesan://")):
+    if "://" in text:
         from thesan.roles.client.url import parse_url
 
         text = parse_url(text).path or "/"
@@ -72,9 +71,11 @@ def ls(context: Context, argv: list[str]) -> int:
             if chosen.d or not info.flags & StatFlag.IS_DIR:
                 records.append(record_of(path, info) | {"_info": info})
                 continue
-            for entry in await fs.ls(path, stat=True):
-                if entry.stat is not None and (chosen.a or not entry.name.startswith(".")):
-                    records.append(record_of(entry.name, entry.stat) | {"_info": entry.stat})
+            records += [
+                record_of(entry.name, entry.stat) | {"_info": entry.stat}
+                for entry in await fs.ls(path, stat=True)
+                if entry.stat is not None and (chosen.a or not entry.name.startswith("."))
+            ]
         return records
 
     records = context.with_filesystem(work)
@@ -192,7 +193,13 @@ def rmdir(context: Context, argv: list[str]) -> int:
 
     async def work(fs: Filesystem) -> None:
         for path in map(path_of, chosen.paths):
-            await fs.rmdir(path)
+            try:
+                await fs.rmdir(path)
+            except OperationError as error:
+                # XRootD has one code for EEXIST and ENOTEMPTY.
+                if error.errno != errno.EEXIST:
+                    raise
+                raise OperationError(errno.ENOTEMPTY, f"not empty: {path}") from error
 
     context.with_filesystem(work)
     return 0
@@ -319,15 +326,3 @@ def cat(context: Context, argv: list[str]) -> int:
     context.with_filesystem(work)
     out.flush()
     return 0
-
-
-def monitor_or_table(context: Context, record: Record) -> str:
-    """One record in the chosen form; `key: value` lines in the table form."""
-    match context.output:
-        case Output.TABLE:
-            width = max(map(len, record), default=0)
-            return os.linesep.join(f"{key:<{width}}  {value}" for key, value in record.items())
-        case Output.MONITOR:
-            return monitor_line(record)
-        case Output.JSON:
-            return show(context, [record], [])

@@ -143,7 +143,7 @@ def _take_globals(context: Context, arguments: list[str]) -> list[str]:
             break
         if word in ("-j", "--json"):
             context.output = Output.JSON
-        elif word in ("-m", "--monitor") and (not rest or rest[0] in _MONITORED):
+        elif word in ("-m", "--monitor") and (not rest or rest[0] not in _OWN_M):
             context.output = Output.MONITOR
         elif word in ("-N", "--no-header"):
             context.header = False
@@ -166,10 +166,8 @@ def _take_globals(context: Context, arguments: list[str]) -> list[str]:
     return rest
 
 
-_MONITORED: Final = frozenset(
-    name for name, (group, _, _) in COMMANDS.items() if group == "instance"
-) | {"file", "fileinfo", "find", "du", "stat"}
-"""Commands that have a -m form; elsewhere -m may be an option of the command itself (mkdir)."""
+_OWN_M: Final = frozenset({"mkdir"})
+"""Commands whose own -m is an option (mkdir -m MODE): there, say -m in front of the command."""
 
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:

@@ -1,1 +1,1 @@
-"""`thesan NOUN VERB`: one file per noun; arguments in, one control message out, records rendered."""
+"""`thesan NOUN VERB`, one file per noun: one control message, its records rendered."""

@@ -15,7 +15,7 @@ from thesan.cli.context import Context, Output
 from thesan.cli.main import parser
 from thesan.cli.render import Column, Record
 
-PLAIN: Final = (
+PLAIN: Final[tuple[Column, ...]] = (
     Column("host", "host", "left"),
     Column("port", "port"),
     Column("id", "id"),

@@ -64,7 +64,8 @@ def check(context: AdminContext, args: Args, identity: Identity) -> AdminReply:
         url = ""
         if replica["active"] == "online":
             url = context.replica_url(inode, path, replica["fsid"], identity)
-        records.append({**expected, **replica, "url": url})
+        # `path` is the file's; where the replica is on its disk is `file`.
+        records.append({**expected, **replica, "path": path, "url": url})
     if not records:
         records.append({**expected, "fsid": 0, "url": ""})
     wanted = replica_count_of(inode.layout) if inode.size else 0
