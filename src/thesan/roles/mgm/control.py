@@ -2,7 +2,7 @@
 
 import errno
 import hashlib
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 import msgspec
 
@@ -35,6 +35,7 @@ from thesan.roles.mgm.master import Master
 from thesan.roles.mgm.metadata import caller
 
 Answer = bytes | None
+_M = TypeVar("_M", Admin, FileOp)
 _OP_ID_BYTES = 16
 
 
@@ -95,8 +96,7 @@ def _admin(master: Master, connection: ServerConnection, sid: bytes, message: Ad
     known = master.namespace.remembered(op_id)
     if known is not None:
         return _send_again(master, connection, sid, known)
-    args = {name: value for name, value in message.args.items() if name != ACT_AS}
-    outcome = dispatch.run(master.context, msgspec.structs.replace(message, args=args), who)
+    outcome = dispatch.run(master.context, _without_role(message), who)
     if not isinstance(outcome, Change):
         outcome.seq = master.pipeline.head
         return _send(master, connection, sid, outcome)
@@ -133,7 +133,7 @@ def _file_op(master: Master, connection: ServerConnection, sid: bytes, message: 
     known = master.namespace.remembered(op_id)
     if known is not None:
         return _send_again(master, connection, sid, known)
-    result = file_operations.perform(master, who, message, op_id)
+    result = file_operations.perform(master, who, _without_role(message), op_id)
     return _send(master, connection, sid, FileOpReply(result=result, seq=master.pipeline.head))
 
 
@@ -147,6 +147,11 @@ def _acting(master: Master, who: Identity, args: dict[str, object]) -> Identity:
             return switch_role(master.rules, who, uid, gid)
         case _:
             raise OperationError(errno.EINVAL, f"{ACT_AS} is [uid, gid]")
+
+
+def _without_role(message: _M) -> _M:
+    args = {name: value for name, value in message.args.items() if name != ACT_AS}
+    return msgspec.structs.replace(message, args=args)
 
 
 def operation_id(who: Identity, op_id: str) -> bytes:
