@@ -15,6 +15,7 @@ from thesan.core.wire.request_codec import encode
 from thesan.core.wire.server import FST_SETTINGS
 from thesan.io.transport.connection import ServerConnection
 from thesan.io.transport.server import Listener, listen
+from thesan.worlds.simulated import loop as simulated
 
 
 class CountingEntropy:
@@ -247,9 +248,9 @@ def scripted_service() -> type[ScriptedService]:
     return ScriptedService
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
-def real_run(request):
-    """As `bench_run`, on real sockets, on asyncio's loop and on uvloop's."""
+@pytest.fixture(params=["asyncio", "uvloop", "simulated"])
+def loop_run(request):
+    """As `bench_run`, over sockets: asyncio's loop, uvloop's, and the simulated one."""
     loop_name = request.param
 
     def run(test, *, faults: int = 0) -> None:
@@ -260,6 +261,9 @@ def real_run(request):
             await bench.listener.close()
             assert len(bench.faults) == faults, bench.faults
 
+        if loop_name == "simulated":
+            simulated.run(main(), seed=11)
+            return
         factory = None
         if loop_name == "uvloop":
             factory = pytest.importorskip("uvloop").new_event_loop

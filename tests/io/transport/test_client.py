@@ -34,7 +34,7 @@ async def dialled(bench, **login) -> ClientConnection:
     return await dial("127.0.0.1", bench.listener.port, LoginSettings(**login), timeout=20)
 
 
-def test_many_calls_out_of_order(real_run):
+def test_many_calls_out_of_order(loop_run):
     waiting = []
 
     async def test(bench):
@@ -51,7 +51,7 @@ def test_many_calls_out_of_order(real_run):
             for n in range(300)
         ]
         while len(waiting) < len(calls):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         assert connection.in_flight == len(calls)
         for server, request in reversed(waiting):
             server.reply(responses.ok(request.sid, request.path.encode()))
@@ -61,10 +61,10 @@ def test_many_calls_out_of_order(real_run):
         await connection.close()
         assert connection.is_closed
 
-    real_run(test)
+    loop_run(test)
 
 
-def test_large_bodies_both_ways(real_run):
+def test_large_bodies_both_ways(loop_run):
     data = bytes(range(256)) * 20_000
 
     async def test(bench):
@@ -94,10 +94,10 @@ def test_large_bodies_both_ways(real_run):
         assert b"".join(bytes(part.body) for part in parts) == data
         await connection.close()
 
-    real_run(test)
+    loop_run(test)
 
 
-def test_one_segment_carries_the_requests_of_one_round(real_run):
+def test_one_segment_carries_the_requests_of_one_round(loop_run):
     async def test(bench):
         await bench.listen()
         connection = await dialled(bench)
@@ -115,10 +115,10 @@ def test_one_segment_carries_the_requests_of_one_round(real_run):
             assert blocks == [2400]
         await connection.close()
 
-    real_run(test)
+    loop_run(test)
 
 
-def test_calls_are_bounded_and_go_on_in_order(real_run, monkeypatch):
+def test_calls_are_bounded_and_go_on_in_order(loop_run, monkeypatch):
     monkeypatch.setattr(module, "CLIENT_REQUESTS_MAX", 10)
     waiting = []
 
@@ -133,7 +133,7 @@ def test_calls_are_bounded_and_go_on_in_order(real_run, monkeypatch):
         order = []
         while len(order) < 25:
             while len(waiting) < min(10, 25 - len(order)):
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
             assert connection.in_flight <= 10
             server, request = waiting.pop(0)
             order.append(request.path)
@@ -142,10 +142,10 @@ def test_calls_are_bounded_and_go_on_in_order(real_run, monkeypatch):
         await asyncio.gather(*calls)
         await connection.close()
 
-    real_run(test)
+    loop_run(test)
 
 
-def test_output_is_bounded(real_run, monkeypatch):
+def test_output_is_bounded(loop_run, monkeypatch):
     """A server that reads nothing: calls wait with their data, and give up in time."""
     monkeypatch.setattr(module, "CLIENT_OUTPUT_BYTES_HIGH", 1 << 20)
 
@@ -167,10 +167,10 @@ def test_output_is_bounded(real_run, monkeypatch):
             connection.abort("test is over")
             await connection.lost
 
-    real_run(test)
+    loop_run(test)
 
 
-def test_timeout_and_cancellation_leave_the_connection_usable(real_run):
+def test_timeout_and_cancellation_leave_the_connection_usable(loop_run):
     waiting = []
 
     async def test(bench):
@@ -185,7 +185,7 @@ def test_timeout_and_cancellation_leave_the_connection_usable(real_run):
         assert caught.value.retry is Retry.SAME_ID
         call = asyncio.get_running_loop().create_task(connection.call(rq.Stat(NO_SID, "/b"), 20))
         while len(waiting) < 2:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
         for server, request in waiting:
@@ -195,10 +195,10 @@ def test_timeout_and_cancellation_leave_the_connection_usable(real_run):
         assert connection.in_flight == 0
         await connection.close()
 
-    real_run(test)
+    loop_run(test)
 
 
-def test_waitresp_prolongs_the_call(real_run):
+def test_waitresp_prolongs_the_call(loop_run):
     waiting = []
 
     async def test(bench):
@@ -219,11 +219,11 @@ def test_waitresp_prolongs_the_call(real_run):
         assert error_of(response).errno == errno.ENOENT
         await connection.close()
 
-    real_run(test)
+    loop_run(test)
 
 
 @pytest.mark.parametrize("how", ["abort", "close"])
-def test_a_lost_connection_fails_every_call_at_once(real_run, how):
+def test_a_lost_connection_fails_every_call_at_once(loop_run, how):
     async def test(bench):
         bench.service.answers[rq.Stat] = lambda connection, request: None
         await bench.listen()
@@ -231,7 +231,7 @@ def test_a_lost_connection_fails_every_call_at_once(real_run, how):
         loop = asyncio.get_running_loop()
         calls = [loop.create_task(connection.call(rq.Stat(NO_SID, "/"), 20)) for _ in range(5)]
         while len(bench.service.seen) < 5:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         getattr(bench.service.logins[0], how)()
         results = await asyncio.gather(*calls, return_exceptions=True)
         assert {(error.errno, error.retry) for error in results} == {
@@ -243,7 +243,7 @@ def test_a_lost_connection_fails_every_call_at_once(real_run, how):
         assert (caught.value.errno, caught.value.retry) == (errno.ECONNRESET, Retry.ELSEWHERE)
         await connection.close()
 
-    real_run(test)
+    loop_run(test)
 
 
 def silent_server(*, answer_login: bool, then_read: bool = True, after: bytes = b""):
@@ -282,7 +282,7 @@ def silent_server(*, answer_login: bool, then_read: bool = True, after: bytes = 
     return Silent()
 
 
-def test_a_half_open_peer_is_noticed_by_silence(real_run, monkeypatch):
+def test_a_half_open_peer_is_noticed_by_silence(loop_run, monkeypatch):
     monkeypatch.setattr(module, "CLIENT_PROBE_SECONDS", 0.05)
 
     async def test(bench):
@@ -294,10 +294,10 @@ def test_a_half_open_peer_is_noticed_by_silence(real_run, monkeypatch):
                 await connection.call(rq.Stat(NO_SID, "/"), 60)
             assert caught.value.retry is Retry.SAME_ID
 
-    real_run(test)
+    loop_run(test)
 
 
-def test_a_slow_answer_is_not_silence(real_run, monkeypatch):
+def test_a_slow_answer_is_not_silence(loop_run, monkeypatch):
     """Pings are answered though the request is not: busy is not dead."""
     monkeypatch.setattr(module, "CLIENT_PROBE_SECONDS", 0.02)
 
@@ -313,7 +313,7 @@ def test_a_slow_answer_is_not_silence(real_run, monkeypatch):
         assert not connection.is_closed
         await connection.close()
 
-    real_run(test)
+    loop_run(test)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_a_slow_answer_is_not_silence(real_run, monkeypatch):
         b"\xff" * 64,
     ],
 )
-def test_a_server_that_breaks_the_protocol_is_dropped(real_run, garbage):
+def test_a_server_that_breaks_the_protocol_is_dropped(loop_run, garbage):
     async def test(bench):
         async with silent_server(answer_login=True, after=garbage) as port:
 
@@ -337,20 +337,20 @@ def test_a_server_that_breaks_the_protocol_is_dropped(real_run, garbage):
                 await talk()
             assert caught.value.errno == errno.ECONNRESET
 
-    real_run(test)
+    loop_run(test)
 
 
-def test_dial_gives_up_in_time(real_run):
+def test_dial_gives_up_in_time(loop_run):
     async def test(bench):
         async with silent_server(answer_login=False) as port:
             with pytest.raises(OperationError) as caught:
                 await dial("127.0.0.1", port, LoginSettings(), timeout=0.1)
             assert caught.value.errno == errno.ETIMEDOUT
 
-    real_run(test)
+    loop_run(test)
 
 
-def test_nobody_listens(real_run):
+def test_nobody_listens(loop_run):
     async def test(bench):
         await bench.listen()
         port = bench.listener.port
@@ -359,10 +359,10 @@ def test_nobody_listens(real_run):
             await dial("127.0.0.1", port, LoginSettings(), timeout=5)
         assert (caught.value.errno, caught.value.retry) == (errno.ECONNREFUSED, Retry.ELSEWHERE)
 
-    real_run(test)
+    loop_run(test)
 
 
-def test_every_address_of_a_name_is_tried(real_run, monkeypatch):
+def test_every_address_of_a_name_is_tried(loop_run, monkeypatch):
     async def test(bench):
         await bench.listen()
 
@@ -375,10 +375,10 @@ def test_every_address_of_a_name_is_tried(real_run, monkeypatch):
         assert connection.host == "name"
         await connection.close()
 
-    real_run(test)
+    loop_run(test)
 
 
-def test_names_are_resolved(real_run):
+def test_names_are_resolved(loop_run):
     async def test(bench):
         await bench.listen()
         connection = await dial("localhost", bench.listener.port, LoginSettings(), timeout=10)
@@ -387,7 +387,7 @@ def test_names_are_resolved(real_run):
             await dial("no-such-host.invalid", 1, LoginSettings(), timeout=10)
         assert caught.value.retry is Retry.ELSEWHERE
 
-    real_run(test)
+    loop_run(test)
 
 
 # -- authentication --------------------------------------------------------------------------------
@@ -414,7 +414,7 @@ def thk_method(bench, keys=KEYS) -> credentials.Method:
     return credentials.keytab(keys, "fst", "n1:1095", entropy=bench.entropy, clock=FixedClock())
 
 
-def test_keytab_login_is_mutual(real_run):
+def test_keytab_login_is_mutual(loop_run):
     async def test(bench):
         bench.entropy.token = lambda count: b"c" * count
         thk = Thk(bench)
@@ -424,10 +424,10 @@ def test_keytab_login_is_mutual(real_run):
         assert thk.peer.name == "n1:1095"
         await connection.close()
 
-    real_run(test)
+    loop_run(test)
 
 
-def test_a_server_without_the_key_is_refused(real_run):
+def test_a_server_without_the_key_is_refused(loop_run):
     async def test(bench):
         Thk(bench, proof=b"f" * 32)
         await bench.listen()
@@ -435,10 +435,10 @@ def test_a_server_without_the_key_is_refused(real_run):
             await dialled(bench, methods=(thk_method(bench),))
         assert caught.value.errno == errno.EBADE
 
-    real_run(test)
+    loop_run(test)
 
 
-def test_methods_are_tried_in_our_order_until_one_holds(real_run):
+def test_methods_are_tried_in_our_order_until_one_holds(loop_run):
     async def test(bench):
         bench.entropy.token = lambda count: b"c" * count
         thk = Thk(bench)
@@ -454,10 +454,10 @@ def test_methods_are_tried_in_our_order_until_one_holds(real_run):
         with pytest.raises(OperationError, match="wants one of unix, thk; there is host"):
             await dialled(bench, methods=methods[:1])
 
-    real_run(test)
+    loop_run(test)
 
 
-def test_wait_and_error_in_answer_to_login(real_run):
+def test_wait_and_error_in_answer_to_login(loop_run):
     async def test(bench):
         await bench.listen()
         bench.service.login = lambda connection, request: responses.wait(request.sid, 3)
@@ -473,7 +473,7 @@ def test_wait_and_error_in_answer_to_login(real_run):
             await dialled(bench)
         assert caught.value.errno == errno.EUSERS
 
-    real_run(test)
+    loop_run(test)
 
 
 def test_error_of_an_unexpected_status():
