@@ -47,6 +47,9 @@ DEFINITE: Final = frozenset(
 """Answers about the namespace or the content: in no storm may one of these be wrong. The others
 say that something could not be reached; then the outcome is unknown."""
 
+SAME_ON_THE_WIRE: Final = frozenset({(errno.ENOTEMPTY, errno.EEXIST)})
+"""(errno, what kXR_ItExists reads as): POSIX allows either for rmdir and rename."""
+
 
 class Calls(Protocol):
     """The client library as an actor uses it. Errors are OperationError."""
@@ -128,7 +131,7 @@ class Actor:
             await work()
         except ThesanError as error:
             self._say(f"{what}: {errno.errorcode.get(error.errno, error.errno)} {error}")
-            if error.errno == wanted:
+            if error.errno == wanted or (wanted, error.errno) in SAME_ON_THE_WIRE:
                 self.tally.refused += 1
                 return False
             for path in paths:

@@ -1,0 +1,241 @@
+"""One run: a whole instance, its clients and its misfortunes, decided by one number.
+
+    start ─► clients work while the nemesis strikes ─► everything heals ─► clients verify
+          ─► quiet ─► the checkers look at journal, namespace and disks
+
+The same seed gives the same digest, whatever PYTHONHASHSEED is.
+"""
+
+import asyncio
+import gc
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from thesan.worlds.simulated import checkers, nemesis
+from thesan.worlds.simulated.cluster import Cluster, Shape
+from thesan.worlds.simulated.history import History
+from thesan.worlds.simulated.loop import SimLoop
+from thesan.worlds.simulated.network import NetworkSettings
+from thesan.worlds.simulated.trace import Failure
+from thesan.worlds.simulated.workload import Actor
+
+START_SECONDS_MAX: Final = 30.0
+"""Until every filesystem of a fresh instance is booted and known."""
+SETTLE_SECONDS_MAX: Final = 30.0
+"""Until everything is up again after the last fault."""
+FINISH_SECONDS_MAX: Final = 400.0
+"""Until the calls under way have ended: longer than any client's patience."""
+VERIFY_SECONDS_MAX: Final = 120.0
+"""Until every client has read back everything."""
+QUIET_SECONDS_MAX: Final = 120.0
+"""Until orphans, markers and pending deletions are gone."""
+UNKNOWN_SHARE_MAX: Final = 0.2
+"""More calls without a definite answer than this are a fault of their own."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run is made of, besides its seed."""
+
+    seconds: float = 15.0
+    """How long the clients work."""
+    pause_mean: float = 0.5
+    """Mean pause of a client between two calls."""
+    faults: bool = True
+    shape: Shape = field(default_factory=Shape)
+    story: bool = False
+    """Keep every event as a line."""
+    plan: tuple[nemesis.Fault, ...] | None = None
+    """Faults to carry out instead of drawn ones."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run."""
+
+    seed: str
+    digest: str
+    violations: list[str]
+    counts: dict[str, int]
+    plan: list[str]
+    story: list[str]
+    virtual_seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Nothing was violated."""
+        return not self.violations
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{name} {count}" for name, count in self.counts.items())
+        head = f"seed {self.seed}: {'ok' if self.ok else 'VIOLATED'} {self.digest} ({counts})"
+        return "\n".join([head, *(f"  fault {text}" for text in self.plan), *self.violations])
+
+
+class Run:
+    """The run of one seed. `execute` may be called once."""
+
+    def __init__(self, seed: int | str, settings: RunSettings) -> None:
+        self.seed = str(seed)
+        self.settings = settings
+        self.violations: list[str] = []
+        self.dice = random.Random(f"{self.seed} run")
+        self.loop = SimLoop(self.seed, network=self._weather(), story=settings.story)
+        self.cluster = Cluster(self.loop, settings.shape)
+        self.history = History()
+        self.actors: list[Actor] = []
+        self.faults: list[nemesis.Fault] = []
+
+    def _weather(self) -> NetworkSettings:
+        dice = random.Random(f"{self.seed} weather")
+        return replace(
+            NetworkSettings(),
+            jitter_seconds=dice.choice([0.0001, 0.0001, 0.001, 0.01]),
+            split_share=dice.choice([0.0, 0.02, 0.2]),
+            window_bytes=dice.choice([1 << 16, 1 << 18, 1 << 20]),
+        )
+
+    def execute(self) -> Outcome:
+        """Run to the end, whatever happens, and judge."""
+        try:
+            self.loop.run_until_complete(self._main())
+        except Failure as error:
+            self.violations.append(str(error))
+        digest, virtual = self.loop.trace.digest(), self.loop.time()
+        story = self.loop.trace.story()
+        counts = self._counts()
+        self.loop.close()
+        self.violations += self.loop.trace.failures
+        return Outcome(
+            self.seed,
+            digest,
+            self.violations,
+            counts,
+            [str(fault) for fault in self.faults],
+            story,
+            virtual,
+        )
+
+    # -- phases --------------------------------------------------------------------------------
+    async def _main(self) -> None:
+        cluster, settings = self.cluster, self.settings
+        if not await self._within(START_SECONDS_MAX, "the instance starts", cluster.start):
+            return
+        for name in cluster.client_names:
+            dice = random.Random(f"{self.seed} {name}")
+            self.actors.append(Actor(self.loop, name, cluster.calls(name), dice, self.history))
+        if not await self._together(START_SECONDS_MAX, "clients begin", lambda a: a.begin()):
+            return
+        storm = self.loop.create_task(self._storm(), name="storm")
+        await self._together(
+            settings.seconds + FINISH_SECONDS_MAX,
+            "clients end their calls",
+            lambda actor: actor.work(settings.seconds, settings.pause_mean),
+        )
+        await storm
+        await self._within(SETTLE_SECONDS_MAX, "everything is up again", cluster.settle)
+        await self._together(VERIFY_SECONDS_MAX, "clients read back", lambda actor: actor.verify())
+        await self._rest()
+        self._judge_clients()
+
+    async def _storm(self) -> None:
+        cluster, settings = self.cluster, self.settings
+        if settings.plan is not None:
+            self.faults = list(settings.plan)
+        elif settings.faults:
+            self.faults = nemesis.plan(
+                self.dice,
+                settings.seconds,
+                cluster.mgm_name,
+                cluster.fst_names,
+                cluster.client_names,
+                cluster.disk_paths,
+            )
+        await nemesis.execute(cluster, self.faults)
+
+    async def _rest(self) -> None:
+        """Wait until the instance is at rest, at most QUIET_SECONDS_MAX; damage is final."""
+        until = self.loop.time() + QUIET_SECONDS_MAX
+        while True:
+            namespace = await checkers.rebuild(self.cluster.journal)
+            disks = [checkers.look_at(platter) for platter in self.cluster.platters()]
+            unrest = checkers.check_rest(namespace, disks)
+            if not unrest or self.loop.time() >= until:
+                break
+            await asyncio.sleep(1.0)
+        self.violations += [f"after {QUIET_SECONDS_MAX:.0f} s of quiet: {text}" for text in unrest]
+        self.violations += checkers.check_namespace(namespace)
+        self.violations += checkers.check_disks(namespace, disks)
+        live = self.cluster.live_namespace()
+        self.violations += await checkers.check_journal(self.cluster.journal, live)
+        if live is not None:
+            self.violations += checkers.check_namespace(live)
+
+    def _judge_clients(self) -> None:
+        self.violations += self.history.check()
+        for actor in self.actors:
+            self.violations += actor.tally.violations
+        counts = self._counts()
+        if not counts["acknowledged"]:
+            self.violations.append("not one call was acknowledged")
+        if counts["unknown"] > UNKNOWN_SHARE_MAX * (counts["acknowledged"] + counts["unknown"]):
+            texts = [text for actor in self.actors for text in actor.tally.unknown_texts]
+            self.violations.append(
+                f"{counts['unknown']} calls had no definite answer: {'; '.join(texts[:10])}"
+            )
+
+    def _counts(self) -> dict[str, int]:
+        tallies = [actor.tally for actor in self.actors]
+        return {
+            "acknowledged": sum(tally.acknowledged for tally in tallies),
+            "refused": sum(tally.refused for tally in tallies),
+            "unknown": sum(tally.unknown for tally in tallies),
+            "faults": len(self.faults),
+            "entries": int(self.cluster.journal.last),
+            "events": self.loop.trace.event_count,
+        }
+
+    # -- waiting -------------------------------------------------------------------------------
+    async def _within(self, seconds: float, what: str, work: Callable[[], Awaitable[None]]) -> bool:
+        """Liveness: the work ends in its time, or the run is red."""
+        try:
+            async with asyncio.timeout(seconds):
+                await work()
+        except TimeoutError:
+            self.violations.append(f"not within {seconds:.0f} s: {what}; {self.loop.waiting()}")
+            return False
+        return True
+
+    async def _together(
+        self, seconds: float, what: str, work: Callable[[Actor], Awaitable[None]]
+    ) -> bool:
+        """Every actor does its work, each in its own client process."""
+
+        async def one(actor: Actor) -> None:
+            await work(actor)
+
+        async def everyone() -> None:
+            await asyncio.gather(
+                *[
+                    self.loop.start(self.cluster.client_process(actor.name), one(actor), what)
+                    for actor in self.actors
+                ]
+            )
+
+        return await self._within(seconds, what, everyone)
+
+
+def run(seed: int | str, settings: RunSettings | None = None) -> Outcome:
+    """Run one seed and judge it."""
+    # Reference cycles of thousands of short-lived tasks: collected once, at the end of the run,
+    # where what their finalizers report still belongs to this run.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return Run(seed, settings or RunSettings()).execute()
+    finally:
+        gc.collect()
+        if was_enabled:
+            gc.enable()
