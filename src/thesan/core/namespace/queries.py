@@ -37,7 +37,7 @@ def lookup(ns: Namespace, path: str, identity: Identity, follow: bool = True) ->
     node: Inode = tree.root
     parent = node
     names = iter(path.split("/"))
-    if next(names) == "":
+    if next(names) == "" and path:
         uid = identity.uid
         try:
             for name in names:
