@@ -34,6 +34,7 @@ from thesan.io.transport.server import Listener, listen
 from thesan.roles.client.config import ClientConfig
 from thesan.roles.client.filesystem import Filesystem, connect
 from thesan.roles.client.url import Endpoint, Url
+from thesan.worlds.simulated.loop import SimLoop
 
 WRITES = OpenFlag.DELETE | OpenFlag.NEW | OpenFlag.UPDATE
 
@@ -69,11 +70,11 @@ class Daemon:
 
     settings: Any
 
-    def __init__(self, cluster: "Cluster", host: str) -> None:
+    def __init__(self, cluster: "Cluster", host: str, port: int) -> None:
         self.cluster = cluster
         self.host = host
         self.listener: Listener | None = None
-        self.port = 0
+        self.port = port
         self.seen: list[Any] = []
         self.faults: list[Callable[[Any, Any], bytes | str | None]] = []
         """Asked in turn for each request; "pass" goes on to the next, None answers nothing."""
@@ -336,8 +337,8 @@ class Fst(Daemon):
 
     settings = FST_SETTINGS
 
-    def __init__(self, cluster: "Cluster", host: str) -> None:
-        super().__init__(cluster, host)
+    def __init__(self, cluster: "Cluster", host: str, port: int) -> None:
+        super().__init__(cluster, host, port)
         self.writes_in_order: list[int] = []
 
     def on_open(self, connection, request):
@@ -422,13 +423,13 @@ class Fst(Daemon):
 class Cluster:
     """Everything of one test."""
 
-    def __init__(self, mgm_count: int, fst_count: int) -> None:
+    def __init__(self, mgm_hosts: list[str], fst_hosts: list[str], port: int = 0) -> None:
         self.entropy = Entropy()
         self.names: dict[str, Node] = {"/": Node(1)}
         self.control: list[Any] = []
         self._fid = 1
-        self.mgms = [Mgm(self, "127.0.0.1") for _ in range(mgm_count)]
-        self.fsts = [Fst(self, f"127.0.0.{n + 2}") for n in range(fst_count)]
+        self.mgms = [Mgm(self, host, port) for host in mgm_hosts]
+        self.fsts = [Fst(self, host, port) for host in fst_hosts]
         self.clients: list[Filesystem] = []
         self.faults: list[dict[str, Any]] = []
 
@@ -479,7 +480,8 @@ def cluster_run():
 
     def run(test, *, mgms: int = 1, fsts: int = 2) -> None:
         async def main() -> None:
-            cluster = Cluster(mgms, fsts)
+            hosts = [f"127.0.0.{n + 2}" for n in range(fsts)]
+            cluster = Cluster(["127.0.0.1"] * mgms, hosts)
             loop = asyncio.get_running_loop()
             loop.set_exception_handler(lambda _, context: cluster.faults.append(context))
             await cluster.start()
@@ -492,6 +494,36 @@ def cluster_run():
             assert not left, left
 
         asyncio.run(main())
+
+    return run
+
+
+@pytest.fixture
+def machines_run():
+    """As `cluster_run`, in the simulated world: each daemon on a machine `mgm1`, `fst1`, ..., so
+    that a test can cut networks and switch machines off: `test(cluster, network)`."""
+
+    def run(test, *, mgms: int = 2, fsts: int = 2, seed: int = 5) -> None:
+        loop = SimLoop(seed)
+        cluster = Cluster(
+            [f"mgm{n + 1}" for n in range(mgms)], [f"fst{n + 1}" for n in range(fsts)], 1094
+        )
+        for daemon in (*cluster.mgms, *cluster.fsts):
+            process = loop.network.process(daemon.host, daemon.host)
+            loop.start(process, daemon.start(), "start")
+
+        async def main() -> None:
+            await asyncio.sleep(0.1)
+            await asyncio.wait_for(test(cluster, loop.network), 3600)
+            for client in cluster.clients:
+                await client.close()
+
+        client = loop.network.process("client", "client")
+        try:
+            loop.run_until_complete(loop.start(client, main(), "main"))
+            assert not loop.trace.failures, loop.trace.failures
+        finally:
+            loop.close()
 
     return run
 

@@ -359,3 +359,35 @@ def test_after_close_runs_once(cluster_run):
         assert calls == [1]
 
     cluster_run(test)
+
+
+def test_an_fst_whose_machine_vanishes_is_left_after_its_silence(machines_run):
+    """No FIN, no RST: the connection only falls silent."""
+
+    async def test(cluster, network):
+        loop = asyncio.get_running_loop()
+        cluster.put("/f", DATA)
+        async with await cluster.connect(silence_seconds_max=10.0).open("/f") as file:
+            assert bytes(await file.read(0, 100)) == DATA[:100]
+            network.power_off("fst1")
+            began = loop.time()
+            assert bytes(await file.read()) == DATA
+            assert file.endpoint == cluster.fsts[1].endpoint
+            assert 8.0 < loop.time() - began < 16.0
+
+    machines_run(test)
+
+
+def test_a_network_that_heals_in_time_is_a_pause(machines_run):
+    async def test(cluster, network):
+        loop = asyncio.get_running_loop()
+        cluster.put("/f", DATA)
+        async with await cluster.connect(silence_seconds_max=30.0).open("/f") as file:
+            await file.read(0, 1)
+            for one, other in (("client", "fst1"), ("fst1", "client")):
+                network.cut(one, other)
+                loop.call_later(5.0, network.heal, one, other)
+            assert bytes(await file.read()) == DATA
+            assert file.recoveries == 0
+
+    machines_run(test)

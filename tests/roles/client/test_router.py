@@ -314,3 +314,49 @@ def test_cgi_reaches_every_request_that_has_one():
     request = rq.Stat(NO_SID, "/a", "k=v")
     assert with_cgi(request, "k=w").cgi == "k=w"
     assert request.cgi == "k=v"
+
+
+def test_an_mgm_whose_machine_vanishes_is_passed_over(machines_run):
+    async def test(cluster, network):
+        loop = asyncio.get_running_loop()
+        fs = cluster.connect(silence_seconds_max=5.0, patience_seconds=600.0)
+        await fs.stat("/")
+        network.power_off("mgm1")
+        began = loop.time()
+        results = await asyncio.gather(*(fs.stat("/") for _ in range(20)))
+        assert len(results) == 20
+        assert loop.time() - began < 12.0
+        assert fs.router.master == cluster.mgms[1].endpoint
+        # A dial to the dark machine ends in time as well.
+        other = cluster.connect(dial_seconds_max=3.0)
+        began = loop.time()
+        await other.stat("/")
+        assert loop.time() - began < 4.0
+
+    machines_run(test)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_mutations_over_resets_happen_once(machines_run, seed):
+    """Connections break all the time; in the end exactly what was asked for is there."""
+
+    async def test(cluster, network):
+        fs = cluster.connect(patience_seconds=600.0)
+        done = asyncio.Event()
+
+        async def trouble():
+            while not done.is_set():
+                await asyncio.sleep(0.01)
+                network.reset_connections("client", "mgm1")
+
+        task = asyncio.get_running_loop().create_task(trouble())
+        for n in range(20):
+            await fs.mkdir(f"/d{n}")
+            await fs.mv(f"/d{n}", f"/e{n}")
+            if n % 2:
+                await fs.rmdir(f"/e{n}")
+        done.set()
+        await task
+        assert sorted(cluster.names) == ["/", *sorted(f"/e{n}" for n in range(0, 20, 2))]
+
+    machines_run(test, seed=seed)
