@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from thesan.cli.context import Context, Output, user_name
+from thesan.cli.context import Context, Output
 from thesan.core.model.errors import ConfigError
 
 
@@ -20,9 +20,3 @@ def test_url_is_required() -> None:
         Context().url()
     assert caught.value.exit_status == errno.EINVAL
     assert Context(mgm_url="root://h").url() == "root://h"
-
-
-def test_user_name_is_never_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert user_name()
-    monkeypatch.setattr("getpass.getuser", lambda: (_ for _ in ()).throw(KeyError("no entry")))
-    assert user_name().isdigit()

@@ -1,7 +1,6 @@
 """What a command gets from the global options, and how it reaches the instance."""
 
 import enum
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -53,13 +52,3 @@ class Context:
                 return await work(filesystem)
 
         return asyncio.run(run())
-
-
-def user_name() -> str:
-    """Login name of the caller, for unix authentication."""
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return str(os.getuid())

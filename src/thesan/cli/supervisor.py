@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from thesan.cli.context import Context
+from thesan.io.tasks import TaskOwner
 
 RESTART_SECONDS_MIN = 0.1
 """Pause before the first restart; doubled while the daemon does not stay up."""
@@ -76,6 +77,7 @@ class Supervisor:
     def __init__(self, specs: list[DaemonSpec], state_file: Path) -> None:
         self._state_file = state_file
         self._stopping = asyncio.Event()
+        self._tasks = TaskOwner("supervisor", lambda name, error: print(f"{name}: {error!r}"))
         self._children = [
             _Child(spec, _listen(spec.host, spec.port), _first_state(spec)) for spec in specs
         ]
@@ -86,7 +88,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         for child in self._children:
-            child.task = loop.create_task(self._keep_up(child), name=child.spec.name)
+            child.task = self._tasks.start(child.spec.name, self._keep_up(child))
         await self._stopping.wait()
         for child in reversed(self._children):
             await self._stop(child)
