@@ -124,7 +124,8 @@ def test_a_store_that_is_none_of_ours_is_refused(instance) -> None:
     instance.settle()
     for change, text in (
         ((keys.M_FORMAT, b"99"), "format"),
-        ((keys.M_FORMAT, None), "interrupted"),
+        ((keys.M_FORMAT, None), "format"),
+        ((keys.M_APPLIED, None), "interrupted"),
         ((keys.inode(1), None), "root"),
         ((keys.M_FID, None), "limit"),
     ):

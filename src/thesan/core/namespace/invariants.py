@@ -154,7 +154,7 @@ class _Checker:
                 continue
             nodes = {self._node_of(parent) for parent, _ in self.names[inode.fid]}
             self._expect(len(nodes) == 1, f"{inode.fid} has names in several quota nodes")
-            node = nodes.pop()
+            node = nodes.pop() if nodes else 0
             logical = inode.size if inode.is_file else 0
             for kind, number in (("u", inode.uid), ("g", inode.gid), ("p", 0)):
                 if node:
@@ -176,9 +176,11 @@ class _Checker:
 
     def _node_of(self, directory: int) -> int:
         step = self.inodes.get(directory)
-        while isinstance(step, Directory):
+        seen: set[int] = set()
+        while isinstance(step, Directory) and step.fid not in seen:
             if step.is_quota_node:
                 return step.fid
+            seen.add(step.fid)
             step = self.inodes.get(step.parent)
         return 0
 

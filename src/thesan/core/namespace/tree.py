@@ -52,9 +52,10 @@ class Tree:
     def _open(self) -> None:
         tables = self.tables
         layout = tables.get(keys.M_FORMAT)
-        if layout is None:
-            if tables.op_count or tables.get(keys.M_APPLIED) is not None:
-                raise StoreError("the store has content but no format: a restore was interrupted")
+        whole = tables.get(keys.M_APPLIED) is not None
+        if not whole and tables.committed(b"", b"\xff", 1):
+            raise StoreError("the store has content but no position: a restore was interrupted")
+        if not whole:
             root = new_directory(ROOT_FID, 0, "", 0o755, 0, 0, 0)
             tables.changes.append((keys.M_FORMAT, keys.FORMAT))
             tables.changes.append((keys.M_FID, keys.pack_fid(ROOT_FID + 1)))
