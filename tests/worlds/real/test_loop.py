@@ -2,10 +2,12 @@
 
 import asyncio
 import gc
+import platform
+import resource
 
 import pytest
 
-from thesan.worlds.real.loop import GC_THRESHOLDS, freeze, new_event_loop, run
+from thesan.worlds.real.loop import GC_THRESHOLDS, freeze, keep_freed_memory, new_event_loop, run
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +56,20 @@ def test_run_passes_errors_on():
 
     with pytest.raises(KeyError):
         run(fail())
+
+
+def test_large_buffers_are_reused():
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("not glibc's allocator")
+    assert keep_freed_memory()
+    size = 16 << 20
+    bytearray(size)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        bytearray(size)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < size // 4096
+
+
+def test_another_allocator(monkeypatch):
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
+    assert not keep_freed_memory()

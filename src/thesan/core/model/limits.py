@@ -123,6 +123,10 @@ DISK_INLINE_SECONDS_MAX: Final = 0.02
 """A call in the event loop that took longer sends this disk's small writes to threads for a while."""
 DISK_INLINE_PAUSE_SECONDS: Final = 10.0
 """How long a disk that was slow in the event loop is kept off it."""
+ALLOCATOR_BUFFER_BYTES_MAX: Final = 32 * MIB
+"""Buffers up to this are kept by the allocator when they are freed; glibc's own upper bound."""
+ALLOCATOR_KEPT_BYTES_MAX: Final = 256 * MIB
+"""Freed memory that a process keeps: some uploads' write windows."""
 CHECKSUM_SLICE_BYTES: Final = 256 * KIB
 """Slice that a file is checksummed in: stays in the processor's cache."""
 BULK_SLICE_BYTES: Final = 2 * MIB

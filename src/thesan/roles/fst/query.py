@@ -159,7 +159,9 @@ class Queries:
         if not request.path:
             return responses.ok(request.sid, build_stat(stat_of(session.file(request.fh))))
         path, cgi = normalise(request.path), parse_cgi(request.cgi)
-        capability, store = self._gate.check(connection, (Op.STAT, Op.READ), path, cgi)
+        # Who may write a file may know that it is there.
+        ops = (Op.STAT, Op.READ, Op.UPDATE, Op.CREATE, Op.CHECKSUM)
+        capability, store = self._gate.check(connection, ops, path, cgi)
         store.check_readable()
         work = self._stat_path(request.sid, store, capability.fid)
         self._late.later(connection, request.sid, work)

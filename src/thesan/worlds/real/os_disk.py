@@ -137,11 +137,7 @@ class OsDisk:
             self._write_inline(self._file(handle).fd, offset, data)
             return _continued(sums, data)
 
-        def work(fd: int) -> tuple[int, int]:
-            _write_all(fd, offset, data)
-            return _continued(sums, data)
-
-        return await self._run_on(handle, "write", work)
+        return await self._run_on(handle, "write", lambda fd: _write_summed(fd, offset, data, sums))
 
     async def truncate(self, handle: Handle, size: int) -> None:
         """Set the size; a longer file gets a hole."""
@@ -369,10 +365,18 @@ def _write_all(fd: int, offset: int, data: Data) -> None:
         count += step
 
 
+def _write_summed(fd: int, offset: int, data: Data, sums: tuple[int, int]) -> tuple[int, int]:
+    """In slices, so that the checksums find in the cache what the write has just read."""
+    view = memoryview(data)
+    for start in range(0, len(view), CHECKSUM_SLICE_BYTES):
+        part = view[start : start + CHECKSUM_SLICE_BYTES]
+        _write_all(fd, offset + start, part)
+        sums = _continued(sums, part)
+    return sums
+
+
 def _continued(sums: tuple[int, int], data: Data) -> tuple[int, int]:
     adler, crc = sums
-    if type(data) is bytes:
-        return adler32(data, adler), extend_crc32c(crc, data)
     view = memoryview(data)
     for start in range(0, len(view), _CRC_COPY_BYTES):
         crc = extend_crc32c(crc, bytes(view[start : start + _CRC_COPY_BYTES]))
