@@ -2,14 +2,14 @@
 pretends to be. Requests go straight to `Mgm.handle`, or through the simulated network."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
 import pytest
 
 from thesan.core.authority.capability import Capability, Verifier
-from thesan.core.authority.keytab import Key, format_keytab, make_keytab
+from thesan.core.authority.keytab import Key, Keytab, format_keytab, make_keytab
 from thesan.core.control import messages
 from thesan.core.model.errors import OperationError, errno_of
 from thesan.core.model.identity import DAEMON_UID, ROOT, Identity
@@ -90,6 +90,7 @@ class Bench:
         self.mgm: Mgm
         self.process: Any
         self.number = 0
+        self.flush: Any = None
 
     # -- life ----------------------------------------------------------------------------------
     def start(self, *, wait: bool = True) -> None:
@@ -104,7 +105,7 @@ class Bench:
             "keytab": format_keytab(KEYTAB).decode(),
             **self.settings,
         }
-        self.mgm = Mgm(world, MgmConfig(**values), self.engine, self.store)
+        self.mgm = Mgm(world, MgmConfig(**values), self.engine, self.store, self.flush)
         self.run(self.mgm.start())
         if wait:
             self.run(asyncio.wait_for(self.mgm.until_master(), 30))
@@ -217,12 +218,14 @@ class Bench:
             reply = self.control(
                 messages.FsRegister(node=node, uuid=uuid, path=f"/data{index}", space="default")
             )
-            values = {"capacity_bytes": 100 * GIB, "free_bytes": 50 * GIB, "free_files": 10**6}
-            reports.append(
-                messages.FsReport(
-                    reply.fsid, uuid, f"/data{index}", "booted", **{**values, **report}
-                )
-            )
+            values = {
+                "boot": "booted",
+                "capacity_bytes": 100 * GIB,
+                "free_bytes": 50 * GIB,
+                "free_files": 10**6,
+                **report,
+            }
+            reports.append(messages.FsReport(reply.fsid, uuid, f"/data{index}", **values))
         return self.control(
             messages.Beat(
                 node=node,
@@ -294,3 +297,20 @@ def alice() -> Identity:
 @pytest.fixture
 def bob() -> Identity:
     return BOB
+
+
+@pytest.fixture
+def keytab() -> Keytab:
+    return KEYTAB
+
+
+@pytest.fixture
+def make_bench(loop: SimLoop) -> Callable[..., Bench]:
+    """A master with other settings; the test stops it."""
+
+    def make(**settings: Any) -> Bench:
+        bench = Bench(loop, **settings)
+        bench.start()
+        return bench
+
+    return make

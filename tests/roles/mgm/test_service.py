@@ -1,0 +1,132 @@
+import errno
+
+import pytest
+
+from thesan.core.control.messages import Admin
+from thesan.core.model.errors import ConfigError, OperationError
+from thesan.core.wire.numbers import Status
+from thesan.core.wire.requests import (
+    EndSession,
+    Mkdir,
+    Open,
+    Prepare,
+    Protocol,
+    Query,
+    Set,
+    Stat,
+    Unsupported,
+)
+from thesan.roles.mgm.config import MgmConfig
+from thesan.roles.mgm.service import HANDLERS, Mgm, Role
+from thesan.worlds.simulated.world import SimWorld
+
+SID = b"\0\1"
+
+
+def test_the_flags_say_manager_and_not_server(bench) -> None:
+    assert bench.mgm.settings.flags == 2
+
+
+def test_without_a_master_every_request_waits(cold) -> None:
+    cold.journal.has_leader = False
+    cold.start(wait=False)
+    assert (cold.mgm.role, cold.mgm.master) == (Role.STARTING, None)
+    for request in (
+        Stat(SID, "/"),
+        Mkdir(SID, "/x"),
+        Open(SID, "/x"),
+        Query(SID, 7, args=b"role"),
+        Set(SID),
+        Prepare(SID, 0, paths=["/x"]),
+    ):
+        status, body = cold.ask(request)
+        assert status == Status.WAIT
+        assert body[:4] == b"\0\0\0\1"
+    cold.stop()
+    cold.loop.trace.failures.clear()
+
+
+@pytest.mark.parametrize(
+    "request_", [Unsupported(SID, 3005), Protocol(SID), EndSession(SID, b"s" * 16)]
+)
+def test_what_an_mgm_does_not_serve(bench, request_) -> None:
+    with pytest.raises(OperationError) as caught:
+        bench.send(bench.peer(), request_)
+    assert caught.value.errno == errno.ENOTSUP
+
+
+def test_every_handler_survives_a_request_of_nothing(bench) -> None:
+    """Whatever a request holds by default gets an answer: an error, or an ok."""
+    for kind in HANDLERS:
+        needed = [
+            field
+            for field, default in zip(
+                kind.__struct_fields__[-len(kind.__struct_defaults__) or None :],
+                kind.__struct_defaults__,
+                strict=False,
+            )
+            if default is None
+        ]
+        assert needed == []
+        fields = len(kind.__struct_fields__) - len(kind.__struct_defaults__)
+        samples = {"path": "", "source": "", "target": "", "paths": [], "items": []}
+        arguments = [samples.get(name, 0) for name in kind.__struct_fields__[1:fields]]
+        status, _ = bench.ask(kind(SID, *arguments))
+        assert status in (Status.OK, Status.ERROR, Status.STATUS)
+
+
+def test_stop_frees_the_port_and_can_be_said_twice(cold) -> None:
+    cold.start()
+    assert cold.mgm.port == 1094
+    cold.stop()
+    cold.stop()
+    assert (cold.mgm.role, cold.mgm.port) == (Role.STOPPED, 0)
+    cold.start()
+    cold.stop()
+
+
+def test_requests_are_counted_and_timed(bench) -> None:
+    for number in range(200):
+        bench.stat("/")
+        bench.ok(Mkdir(SID, f"/d{number}"))
+    bench.sleep(6)
+    records = bench.control(Admin("ns", "stat"), bench.peer().identity).records
+    counters = {record["cmd"]: record for record in records if "cmd" in record}
+    assert counters["Stat"]["total"] == 200
+    assert counters["Mkdir"]["total"] == 200
+    assert counters["Stat"]["60s"] > 0
+    assert counters["Admin"]["total"] == 1
+    values = {key: record[key] for record in records for key in record if key.startswith("ns.")}
+    assert values["ns.total.directories"] == 201
+    assert values["ns.mgm.role"] == "leader"
+    assert values["ns.journal.engine"] == "memory"
+    assert values["ns.journal.committed"] == bench.journal.last
+
+
+def test_the_advertised_address_is_the_one_listened_on_if_none_is_said(make_bench) -> None:
+    bench = make_bench(advertise="", port=2000)
+    assert bench.mgm.address == "mgm:2000"
+    assert bench.mgm.master.address == "mgm:2000"
+    bench.stop()
+
+
+def test_a_broken_keytab_is_refused_at_once(loop) -> None:
+    world = SimWorld(loop, loop.network.process("mgm", "mgm"))
+    with pytest.raises(ConfigError, match="line 1"):
+        Mgm(world, MgmConfig(keytab="nonsense"), None, None)
+
+
+def test_flush_is_the_callers(loop, cold) -> None:
+    flushed = []
+
+    async def flush() -> None:
+        flushed.append(cold.store.unflushed_count)
+        cold.store.flush()
+
+    cold.flush = flush
+    cold.start()
+    cold.ok(Mkdir(SID, "/a"))
+    cold.sleep(6)
+    assert flushed
+    assert cold.store.unflushed_count == 0
+    cold.stop()
