@@ -21,19 +21,16 @@ import msgspec
 import psutil
 import pytest
 
-from thesan.cli.connect import group_name
-from thesan.cli.context import user_name
 from thesan.cli.demo import lifecycle
 from thesan.cli.demo.plan import SPECS_FILE, STATE_FILE, Plan, is_alive, load_state, make_plan
 from thesan.cli.keytab import create_keytab
 from thesan.core.model.errors import OperationError, ThesanError
-from thesan.io.transport.client import LoginSettings
-from thesan.io.transport.credentials import host, unix
 from thesan.roles.client import filesystem
 from thesan.roles.client.config import ClientConfig
 from thesan.roles.client.filesystem import Filesystem
 from thesan.roles.client.transfer import Upload, upload
 from thesan.roles.client.url import parse_url
+from thesan.worlds.real import library
 from thesan.worlds.real.entropy import RealEntropy
 
 PATIENCE_SECONDS = 60.0
@@ -104,10 +101,9 @@ class Instance:
         self, *, chunk_bytes: int = 256 * 1024, patience_s: float = PATIENCE_SECONDS
     ) -> AsyncIterator[Filesystem]:
         """A client with connections of its own."""
-        login = LoginSettings(
-            user=user_name(), pid=os.getpid(), methods=(unix(user_name(), group_name()), host())
+        config = ClientConfig(
+            login=library.login_settings(), patience_seconds=patience_s, chunk_bytes=chunk_bytes
         )
-        config = ClientConfig(login=login, patience_seconds=patience_s, chunk_bytes=chunk_bytes)
         async with filesystem.connect(parse_url(self.plan.url), config, RealEntropy()) as fs:
             yield fs
 
