@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thesan.core.model.errors import Fenced, OperationError, WireError, Xrd
 from thesan.core.wire import responses
+from thesan.core.wire.bodies import parse_error
 from thesan.core.wire.numbers import NO_SID, Status
 from thesan.core.wire.pages import pgread_answer
-from thesan.io.transport.answers import OpenRequests, frames_of
+from thesan.io.transport.answers import OpenRequests, error_answer, frames_of
 
 sids = st.binary(min_size=2, max_size=2)
 bodies = st.binary(max_size=40)
@@ -42,6 +44,17 @@ def test_a_long_page_answer_ends_with_its_last_part():
     finals = [frame.is_final for frame in frames_of(block)]
     assert len(finals) > 1
     assert finals == [False] * (len(finals) - 1) + [True]
+
+
+def test_every_error_of_ours_has_an_answer():
+    for error, code in (
+        (OperationError(2, "no"), Xrd.NOT_FOUND),
+        (WireError("bad", Xrd.ARG_MISSING), Xrd.ARG_MISSING),
+        (Fenced("too late"), Xrd.FS_READ_ONLY),
+    ):
+        frame = error_answer(b"01", error)
+        assert frame[:2] == b"01"
+        assert parse_error(frame[8:]) == (code, str(error))
 
 
 def test_counting():

@@ -7,6 +7,7 @@ every caller say which sid it meant, and can't be forgotten.
 from struct import Struct
 from typing import Final
 
+from thesan.core.model.errors import OperationError, ThesanError, WireError, xrd_code_of
 from thesan.core.wire import responses
 from thesan.core.wire.numbers import RESPONSE_HEAD_BYTES, Status, StatusType
 
@@ -45,6 +46,13 @@ def frames_of(data: bytes | bytearray) -> list[Frame]:
         start = end
     assert start == len(data), "an answer must be made of whole frames"
     return frames
+
+
+def error_answer(sid: bytes, error: ThesanError) -> bytes:
+    """kXR_error for any of our own errors."""
+    if isinstance(error, OperationError | WireError):
+        return responses.error_of(sid, error)
+    return responses.error(sid, xrd_code_of(error.errno), str(error))
 
 
 class OpenRequests:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Container
 from typing import Any, Final, cast
 
-from thesan.core.model.errors import OperationError, ThesanError, WireError, Xrd, xrd_code_of
+from thesan.core.model.errors import OperationError, ThesanError, WireError, Xrd
 from thesan.core.model.identity import Identity
 from thesan.core.model.limits import (
     BIND_STREAMS_MAX,
@@ -38,7 +38,7 @@ from thesan.core.wire.requests import (
     WriteV,
 )
 from thesan.core.wire.server import Event, ServerSession
-from thesan.io.transport.answers import OpenRequests
+from thesan.io.transport.answers import OpenRequests, error_answer
 from thesan.io.transport.outbox import Outbox
 from thesan.io.transport.service import Registry, Service
 from thesan.ports.disk import Disk, Handle
@@ -279,18 +279,24 @@ class ServerConnection(asyncio.BufferedProtocol):
         backlog = self._backlog
         self._is_working = True
         turn = REQUESTS_PER_TURN_MAX
-        while backlog and turn and not self._is_at_limit(outbox):
+        has_room = not self._is_at_limit(outbox)
+        while has_room and backlog and turn:
             turn -= 1
             answer = self._answer(backlog.popleft())
-            if answer is not None:
-                outbox.put(answer)
-                if self._verdict_due:
-                    self._conclude(answer)
+            if answer is None:
+                has_room = not self._is_at_limit(outbox)
+                continue
+            # An answer at once changes nothing but the output.
+            outbox.put(answer)
+            has_room = outbox.queued_bytes < OUTPUT_BYTES_HIGH
+            if self._verdict_due:
+                self._conclude(answer)
         self._is_working = False
         outbox.flush()
-        if backlog and not self._is_at_limit(outbox):
-            self._turn_soon()
-        self._adjust_reading(outbox)
+        if backlog or not has_room or not self._is_reading:
+            if backlog and not self._is_at_limit(outbox):
+                self._turn_soon()
+            self._adjust_reading(outbox)
 
     def _answer(self, request: Request) -> bytes | bytearray | None:
         """One request's answer, None when it comes later. Never raises."""
@@ -309,7 +315,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             else:
                 answer = self._answer_session(request)
         except ThesanError as error:
-            answer = _error_answer(sid, error)
+            answer = error_answer(sid, error)
         except Exception as error:
             self._report(error, request)
             answer = responses.error(sid, Xrd.SERVER_ERROR, "internal error; it is in the log")
@@ -488,9 +494,3 @@ class ServerConnection(asyncio.BufferedProtocol):
             and now - self._heard_at > SESSION_IDLE_SECONDS_MAX
         ):
             self.close()
-
-
-def _error_answer(sid: bytes, error: ThesanError) -> bytes:
-    if isinstance(error, OperationError | WireError):
-        return responses.error_of(sid, error)
-    return responses.error(sid, xrd_code_of(error.errno), str(error))

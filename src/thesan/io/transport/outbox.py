@@ -84,7 +84,8 @@ class Outbox:
     def _write(self) -> None:
         queue, self._queue = self._queue, []
         size, self.queued_bytes = self.queued_bytes, 0
-        transport = self.transport
+        transport = self._transport
+        assert transport is not None
         if len(queue) == 1:
             transport.write(queue[0])
         elif size <= _JOIN_BYTES_MAX:

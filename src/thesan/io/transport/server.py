@@ -58,9 +58,7 @@ class Listener:
         a restart refuses nobody.
         """
         if sock is not None:
-            server = await self._loop.create_server(
-                self._accept, sock=sock, backlog=LISTEN_BACKLOG
-            )
+            server = await self._loop.create_server(self._accept, sock=sock, backlog=LISTEN_BACKLOG)
         else:
             server = await self._loop.create_server(
                 self._accept, host, port, backlog=LISTEN_BACKLOG
