@@ -11,6 +11,7 @@ from thesan.core.model.limits import NAME_BYTES_MAX, PATH_BYTES_MAX, PATH_DEPTH_
 from thesan.core.model.paths import (
     check_name,
     components,
+    join_cgi,
     normalise,
     parent_and_name,
     parse_cgi,
@@ -87,3 +88,13 @@ def test_cgi() -> None:
     assert split_cgi("/a?b=c?d") == ("/a", "b=c?d")
     assert split_cgi("/a") == ("/a", "")
     assert parse_cgi("a=1&b=&c&a=2&&d=x=y%20z") == {"a": "1", "b": "", "c": "", "d": "x=y%20z"}
+
+
+@given(st.text("?%&=abF3251", min_size=1, max_size=20), st.sampled_from(["", "a=b", "tried=h"]))
+def test_a_question_mark_in_a_name_survives(name: str, cgi: str) -> None:
+    assert split_cgi(join_cgi("/" + name, cgi)) == ("/" + name, cgi)
+
+
+def test_what_only_looks_quoted_is_left_alone() -> None:
+    assert split_cgi("/a%3Fb?x=1") == ("/a%3Fb", "x=1")
+    assert split_cgi("/a%3Fb?thesan.quoted=12") == ("/a%3Fb", "thesan.quoted=12")

@@ -52,7 +52,7 @@ def test_names(cluster_run):
 def test_bad_paths_never_leave(cluster_run):
     async def test(cluster):
         fs = cluster.connect()
-        for path in ("relative", "/a/../b", "/a\0b", "/a?b", "/" + "x" * 300):
+        for path in ("relative", "/a/../b", "/a\0b", "/" + "x" * 300):
             with pytest.raises(OperationError):
                 await fs.stat(path)
         assert not cluster.mgm.seen

@@ -16,7 +16,6 @@ from thesan.roles.client.url import (
     parse_endpoints,
     parse_url,
     set_cgi,
-    wire_path,
 )
 
 
@@ -108,9 +107,3 @@ def test_merge_cgi() -> None:
     assert merge_cgi("", "b=2") == "b=2"
     assert merge_cgi("a=1&cap=old&z", "cap=new&b=2") == "a=1&z&cap=new&b=2"
     assert set_cgi("tried=x&a=1", "tried", "x,y") == "a=1&tried=x,y"
-
-
-def test_wire_path() -> None:
-    assert wire_path("//a///b c&d") == "/a/b c&d"
-    with pytest.raises(OperationError, match="can't carry"):
-        wire_path("/a?b")

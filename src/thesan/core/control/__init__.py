@@ -1,1 +1,1 @@
-"""Messages between thesan's own daemons and from its command line, carried in kXR_query (opaque)."""
+"""Messages between thesan's own daemons and from its command line, inside kXR_query (opaque)."""

@@ -120,7 +120,7 @@ DISK_WORKERS_MAX: Final = 16
 DISK_INLINE_WRITE_BYTES_MAX: Final = 64 * KIB
 """Writes up to this are done in the event loop: a page-cache copy of 10 us, a thread hop of 50."""
 DISK_INLINE_SECONDS_MAX: Final = 0.02
-"""A call in the event loop that took longer sends this disk's small writes to threads for a while."""
+"""A call in the event loop that took longer sends this disk's small writes to threads for long."""
 DISK_INLINE_PAUSE_SECONDS: Final = 10.0
 """How long a disk that was slow in the event loop is kept off it."""
 ALLOCATOR_BUFFER_BYTES_MAX: Final = 32 * MIB
@@ -196,7 +196,7 @@ MGM_REDIAL_SECONDS: Final = 0.2
 MGM_REDIAL_SECONDS_MAX: Final = 2.0
 """A returning MGM knows its FSTs again within it."""
 BEAT_SILENCE_SECONDS_MAX: Final = 4.0
-"""An FST silent for longer is offline: no client is sent there (a redirect to a dead FST costs 480 s)."""
+"""An FST silent for longer is offline: no client is sent there (a redirect to a dead one: 480 s)."""
 CONTROL_CALL_SECONDS_MAX: Final = 10.0
 """Deadline of one control call between daemons."""
 LOG_LINE_BYTES_MAX: Final = 16 * KIB

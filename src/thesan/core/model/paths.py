@@ -6,15 +6,32 @@ send doubled slashes and sometimes a closing NUL (seen from xrdcp 5.5.3), which 
 """
 
 import errno
+from typing import Final
 
 from thesan.core.model.errors import OperationError
 from thesan.core.model.limits import NAME_BYTES_MAX, PATH_BYTES_MAX, PATH_DEPTH_MAX
 
+QUOTED: Final = "thesan.quoted=1"
+"""First item of the CGI of a path that has `%3F` for `?` and `%25` for `%`. XRootD itself can't say
+a question mark in a name; thesan's own client says it so, and our servers understand."""
+
 
 def split_cgi(raw: str) -> tuple[str, str]:
-    """Cut `path?cgi` at the first question mark."""
+    """Cut `path?cgi` at the first question mark; see QUOTED for names that have one."""
     path, _, cgi = raw.partition("?")
+    if cgi.startswith(QUOTED):
+        rest = cgi[len(QUOTED) :]
+        if not rest or rest[0] == "&":
+            return path.replace("%3F", "?").replace("%25", "%"), rest[1:]
     return path, cgi
+
+
+def join_cgi(path: str, cgi: str) -> str:
+    """`path?cgi`, so that `split_cgi` gives both back."""
+    if "?" in path:
+        path = path.replace("%", "%25").replace("?", "%3F")
+        cgi = f"{QUOTED}&{cgi}" if cgi else QUOTED
+    return f"{path}?{cgi}" if cgi else path
 
 
 def parse_cgi(cgi: str) -> dict[str, str]:

@@ -3,9 +3,9 @@
 stream  = MAGIC, frame(msgpack of tables.Applied), frame(msgpack list of [key, value])...,
           frame() (empty), crc of everything before it 4
 frame   = length 4, crc32 of the payload 4, payload
-Pairs come in key order, in frames of up to SNAPSHOT_PAIRS or SNAPSHOT_BYTES. The applied record is not among
-the pairs but in the head: a restore writes it last, so that one that broke off leaves a store that
-nobody takes for whole.
+Pairs come in key order, in frames of up to SNAPSHOT_PAIRS or SNAPSHOT_BYTES. The applied record is
+not among them but in the head: a restore writes it last, so that one that broke off leaves a store
+that nobody takes for whole.
 """
 
 import struct

@@ -18,6 +18,7 @@ from thesan.core.model.limits import (
     XATTR_NAME_BYTES_MAX,
     XATTR_VALUE_BYTES_MAX,
 )
+from thesan.core.model.paths import join_cgi, split_cgi
 from thesan.core.wire.numbers import FAttrCode
 from thesan.core.wire.requests import FAttr
 
@@ -40,7 +41,7 @@ def decode_fattr(sid: bytes, params: bytes, body: bytes | bytearray) -> FAttr:
     if subcode > FAttrCode.SET:
         raise WireError(f"unknown fattr subcode {subcode}", Xrd.ARG_INVALID)
     raw, end = _cut_name(body, 0, PATH_BYTES_MAX + 1 + CGI_BYTES_MAX) if body else ("", 0)
-    path, _, cgi = raw.partition("?")
+    path, cgi = split_cgi(raw)
     if subcode == FAttrCode.LIST:
         return FAttr(sid, subcode, path, cgi, fh, options)
     if not 0 < count <= FATTR_NAMES_MAX:
@@ -62,8 +63,7 @@ def decode_fattr(sid: bytes, params: bytes, body: bytes | bytearray) -> FAttr:
 def encode_fattr(request: FAttr) -> tuple[bytes, bytes]:
     """(parameters, body) of a request."""
     params = _PARAMS.pack(request.fh, request.subcode, len(request.names), request.options)
-    path = f"{request.path}?{request.cgi}" if request.cgi else request.path
-    parts = [path.encode(), b"\0"]
+    parts = [join_cgi(request.path, request.cgi).encode(), b"\0"]
     for name in request.names:
         parts += [b"\0\0", name.encode(), b"\0"]
     for value in request.values:

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from thesan.core.model.errors import WireError, Xrd
 from thesan.core.model.limits import CGI_BYTES_MAX, PATH_BYTES_MAX, PREPARE_PATHS_MAX
+from thesan.core.model.paths import join_cgi, split_cgi
 
 
 def refuse(text: str, code: Xrd = Xrd.ARG_INVALID) -> NoReturn:
@@ -35,7 +36,7 @@ def cut_path(body: bytes | bytearray) -> tuple[str, str]:
         refuse("path is not UTF-8")
     if "\0" in text:
         text = cut_text(body)
-    path, _, cgi = text.partition("?")
+    path, cgi = split_cgi(text)
     if not path:
         refuse("path is missing", Xrd.ARG_MISSING)
     if len(body) > PATH_BYTES_MAX:
@@ -52,7 +53,7 @@ def _check_long(path: str, cgi: str) -> None:
 
 def join_path(path: str, cgi: str) -> bytes:
     """Body text of a path and its CGI."""
-    return f"{path}?{cgi}".encode() if cgi else path.encode()
+    return join_cgi(path, cgi).encode()
 
 
 def cut_paths(body: bytes | bytearray) -> list[str]:

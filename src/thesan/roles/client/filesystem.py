@@ -26,7 +26,7 @@ from thesan.core.control.messages import (
 )
 from thesan.core.model.errors import ControlError, OperationError, WireError, errno_of
 from thesan.core.model.limits import FATTR_NAMES_MAX
-from thesan.core.model.paths import normalise
+from thesan.core.model.paths import join_cgi, normalise
 from thesan.core.wire import requests as rq
 from thesan.core.wire.bodies import (
     DirEntry,
@@ -58,7 +58,7 @@ from thesan.roles.client.file import MODES, File
 from thesan.roles.client.pool import Pool
 from thesan.roles.client.router import Body, Router
 from thesan.roles.client.tree import Found, find, remove_tree
-from thesan.roles.client.url import Url, set_cgi, wire_path
+from thesan.roles.client.url import Url, set_cgi
 
 _R = TypeVar("_R", bound=Message)
 _T = TypeVar("_T")
@@ -102,7 +102,7 @@ class Filesystem:
     # -- names ---------------------------------------------------------------------------------
     async def stat(self, path: str) -> StatInfo:
         """What a path leads to; symbolic links are followed."""
-        answer = await self.router.ask(rq.Stat(NO_SID, wire_path(path)))
+        answer = await self.router.ask(rq.Stat(NO_SID, normalise(path)))
         return _parsed(parse_stat, answer.body)
 
     async def exists(self, path: str) -> bool:
@@ -127,39 +127,39 @@ class Filesystem:
     async def ls(self, path: str, *, stat: bool = False, checksum: bool = False) -> list[DirEntry]:
         """Entries of a directory, sorted by the server. Links show what they lead to."""
         options = (DirListFlag.STAT if stat else 0) | (DirListFlag.CHECKSUM if checksum else 0)
-        answer = await self.router.ask(rq.DirList(NO_SID, wire_path(path), options=int(options)))
+        answer = await self.router.ask(rq.DirList(NO_SID, normalise(path), options=int(options)))
         return _parsed(parse_dirlist, answer.body)
 
     async def mkdir(self, path: str, mode: int = 0o755, *, parents: bool = False) -> None:
         """Make a directory; with `parents` also those above it, and one that is there is fine."""
         options = int(MkdirFlag.PARENTS) if parents else 0
-        request = rq.Mkdir(NO_SID, wire_path(path), self._op_cgi(), mode, options)
+        request = rq.Mkdir(NO_SID, normalise(path), self._op_cgi(), mode, options)
         answer = await self.router.ask(request, done_by=_MADE)
         if answer.was_inferred and not await self.is_dir(path):
             raise OperationError(errno.EEXIST, f"there is a file: {path}")
 
     async def rm(self, path: str) -> None:
         """Remove a file or a link."""
-        await self.router.ask(rq.Rm(NO_SID, wire_path(path), self._op_cgi()), done_by=_REMOVED)
+        await self.router.ask(rq.Rm(NO_SID, normalise(path), self._op_cgi()), done_by=_REMOVED)
 
     async def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
-        await self.router.ask(rq.Rmdir(NO_SID, wire_path(path), self._op_cgi()), done_by=_REMOVED)
+        await self.router.ask(rq.Rmdir(NO_SID, normalise(path), self._op_cgi()), done_by=_REMOVED)
 
     async def mv(self, source: str, target: str) -> None:
         """Rename; an existing file at `target` is replaced."""
-        request = rq.Mv(NO_SID, wire_path(source), wire_path(target), self._op_cgi())
+        request = rq.Mv(NO_SID, normalise(source), normalise(target), self._op_cgi())
         answer = await self.router.ask(request, done_by=_REMOVED)
         if answer.was_inferred and not await self.exists(target):
             raise OperationError(errno.ENOENT, f"no such file: {source}")
 
     async def chmod(self, path: str, mode: int) -> None:
         """Set permission bits."""
-        await self.router.ask(rq.Chmod(NO_SID, wire_path(path), self._op_cgi(), mode))
+        await self.router.ask(rq.Chmod(NO_SID, normalise(path), self._op_cgi(), mode))
 
     async def truncate(self, path: str, size: int) -> None:
         """Set the size of a file."""
-        await self.router.ask(rq.Truncate(NO_SID, wire_path(path), self._op_cgi(), size=size))
+        await self.router.ask(rq.Truncate(NO_SID, normalise(path), self._op_cgi(), size=size))
 
     async def chown(self, path: str, uid: int | None = None, gid: int | None = None) -> None:
         """Set owner, group or both."""
@@ -200,27 +200,27 @@ class Filesystem:
     # -- trees -----------------------------------------------------------------------------------
     def find(self, path: str, *, depth_max: int | None = None) -> AsyncIterator[Found]:
         """Everything below `path`, parents before children, names sorted; links not followed."""
-        return find(self, wire_path(path), depth_max)
+        return find(self, normalise(path), depth_max)
 
     async def remove_tree(self, path: str) -> int:
         """Remove `path` and all below it, links themselves and not what they lead to.
 
         Returns how many entries that were. What others add meanwhile makes it ENOTEMPTY.
         """
-        return await remove_tree(self, wire_path(path))
+        return await remove_tree(self, normalise(path))
 
     # -- extended attributes ---------------------------------------------------------------------
     async def list_xattr(self, path: str) -> dict[str, bytes]:
         """All attributes that the caller may see."""
         request = rq.FAttr(
-            NO_SID, FAttrCode.LIST, wire_path(path), options=int(FAttrOption.WITH_DATA)
+            NO_SID, FAttrCode.LIST, normalise(path), options=int(FAttrOption.WITH_DATA)
         )
         answer = await self.router.ask(request)
         return dict(_parsed(lambda body: parse_fattr_list(body, values=True), answer.body))
 
     async def get_xattr(self, path: str, name: str) -> bytes:
         """One value; ENODATA when there is none."""
-        request = rq.FAttr(NO_SID, FAttrCode.GET, wire_path(path), names=[name])
+        request = rq.FAttr(NO_SID, FAttrCode.GET, normalise(path), names=[name])
         answer = await self.router.ask(request)
         (found,) = _parsed(lambda body: parse_fattr(body, values=True), answer.body)
         _check_code(found.code, path, name)
@@ -242,7 +242,7 @@ class Filesystem:
                 rq.FAttr(
                     NO_SID,
                     FAttrCode.SET,
-                    wire_path(path),
+                    normalise(path),
                     self._op_cgi(),
                     options=options,
                     names=[name for name, _ in part],
@@ -253,7 +253,7 @@ class Filesystem:
     async def remove_xattr(self, path: str, name: str) -> None:
         """Remove one; ENODATA when there is none."""
         await self._change_xattrs(
-            rq.FAttr(NO_SID, FAttrCode.DELETE, wire_path(path), self._op_cgi(), names=[name])
+            rq.FAttr(NO_SID, FAttrCode.DELETE, normalise(path), self._op_cgi(), names=[name])
         )
 
     async def _change_xattrs(self, request: rq.FAttr) -> None:
@@ -264,8 +264,8 @@ class Filesystem:
     # -- questions -------------------------------------------------------------------------------
     async def query_checksum(self, path: str, kind: str = "") -> tuple[str, str]:
         """(kind, hexadecimal value); `kind` is `adler32`, `crc32c` or empty for the file's own."""
-        cgi = f"?cks.type={kind}" if kind else ""
-        args = f"{wire_path(path)}{cgi}".encode()
+        cgi = f"cks.type={kind}" if kind else ""
+        args = join_cgi(normalise(path), cgi).encode()
         answer = await self.router.ask(rq.Query(NO_SID, QueryCode.CHECKSUM, args=args))
         return _parsed(parse_checksum, answer.body)
 
@@ -277,12 +277,12 @@ class Filesystem:
 
     async def statvfs(self, path: str = "/") -> VfsInfo:
         """Free space as XRootD reports it."""
-        request = rq.Stat(NO_SID, wire_path(path), options=int(StatOption.VFS))
+        request = rq.Stat(NO_SID, normalise(path), options=int(StatOption.VFS))
         return _parsed(parse_vfs, (await self.router.ask(request)).body)
 
     async def locate(self, path: str) -> list[Location]:
         """Servers that hold a file."""
-        answer = await self.router.ask(rq.Locate(NO_SID, wire_path(path)))
+        answer = await self.router.ask(rq.Locate(NO_SID, normalise(path)))
         return _parsed(parse_locate, answer.body)
 
     # -- files -----------------------------------------------------------------------------------
@@ -309,7 +309,7 @@ class Filesystem:
             flags |= OpenFlag.MKPATH
         if size and not readonly:
             cgi = set_cgi(cgi, "oss.asize", str(size))
-        request = rq.Open(NO_SID, wire_path(path), cgi, 0 if readonly else permissions, flags)
+        request = rq.Open(NO_SID, normalise(path), cgi, 0 if readonly else permissions, flags)
         return await File(self.router, request, is_readonly=readonly).open()
 
     # -- control messages --------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import msgspec
 
 from thesan.core.model.errors import OperationError
 from thesan.core.model.limits import ENDPOINTS_MAX
-from thesan.core.model.paths import normalise, split_cgi
+from thesan.core.model.paths import split_cgi
 
 PORT_DEFAULT: Final = 1094
 """Port of root:// by IANA's register (`rootd`)."""
@@ -102,17 +102,6 @@ def _split_port(text: str) -> tuple[str, int]:
     if not (port_text.isascii() and port_text.isdigit() and 0 < int(port_text[:6]) < 65536):
         raise OperationError(errno.EINVAL, f"bad port in {text[:80]!r}")
     return host, int(port_text)
-
-
-def wire_path(path: str) -> str:
-    """`path` normalised, as an XRootD request can carry it.
-
-    Raises OperationError as `normalise`, and EINVAL for a question mark: on the wire it begins the
-    CGI, and the request would silently be about another file.
-    """
-    if "?" in path:
-        raise OperationError(errno.EINVAL, f"XRootD can't carry a name with '?': {path[:200]!r}")
-    return normalise(path)
 
 
 def merge_cgi(own: str, given: str) -> str:
