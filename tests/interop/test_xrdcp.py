@@ -52,6 +52,15 @@ def test_question_mark_in_a_name_is_the_cgi_to_xrootd(instance, xrdcp, area, tmp
     assert instance.thesan("ls", area).split() == ["what"]
     instance.call(xrdcp, "-s", f"{instance.url}/{area}/what?other=key", str(back))
     assert back.read_bytes() == source.read_bytes()
+    name = "what? is 100%&this?"
+    other = tmp_path / "other"
+    other.write_bytes(payload(200, 2))
+    instance.thesan("cp", str(other), f"{area}/{name}")
+    assert name in instance.thesan("ls", area).splitlines()
+    instance.thesan("cp", f"{area}/{name}", str(tmp_path / "back2"))
+    assert (tmp_path / "back2").read_bytes() == other.read_bytes()
+    instance.thesan("rm", f"{area}/{name}")
+    assert instance.thesan("ls", area).split() == ["what"]
 
 
 def test_existing_file_needs_force(instance, xrdcp, area, tmp_path: Path) -> None:

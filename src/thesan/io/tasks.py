@@ -26,7 +26,7 @@ class TaskOwner:
         return len(self._tasks)
 
     def start(self, name: str, work: Coroutine[Any, Any, _T]) -> "asyncio.Task[_T]":
-        """Start `work` as task `owner.name`. After `close` the coroutine is dropped: RuntimeError."""
+        """Start `work` as task `owner.name`. After `close` it is dropped: RuntimeError."""
         if self._closed:
             work.close()
             raise RuntimeError(f"{self._name} is closed: {name} not started")

@@ -40,5 +40,5 @@ class Bulk(Protocol):
         offset: int,
         length: int,
     ) -> None:
-        """Answer a kXR_pgread in kXR_status frames (partial ones, then the final) with page CRCs."""
+        """Answer a kXR_pgread in kXR_status frames (partial ones, then the final), with CRCs."""
         ...

@@ -207,7 +207,7 @@ class AdminReply(Message, tag="admin-ok"):
 
 class FileOp(Message, tag="file-op"):
     """Namespace operations that XRootD has no request for: symlink, link, chown, utime, touch,
-    readlink, lstat, acl, info. Paths are absolute; `args` are checked by roles.mgm.file_operations."""
+    readlink, lstat, acl, info. `path` is absolute; roles.mgm.file_operations checks `args`."""
 
     verb: str
     path: str

@@ -196,7 +196,7 @@ MGM_REDIAL_SECONDS: Final = 0.2
 MGM_REDIAL_SECONDS_MAX: Final = 2.0
 """A returning MGM knows its FSTs again within it."""
 BEAT_SILENCE_SECONDS_MAX: Final = 4.0
-"""An FST silent for longer is offline: no client is sent there (a redirect to a dead one: 480 s)."""
+"""An FST silent for longer is offline: no client is sent there (a dead one costs it 480 s)."""
 CONTROL_CALL_SECONDS_MAX: Final = 10.0
 """Deadline of one control call between daemons."""
 LOG_LINE_BYTES_MAX: Final = 16 * KIB
