@@ -195,6 +195,8 @@ MGM_REDIAL_SECONDS: Final = 0.2
 """First pause before an MGM is dialled again, doubled up to MGM_REDIAL_SECONDS_MAX."""
 MGM_REDIAL_SECONDS_MAX: Final = 2.0
 """A returning MGM knows its FSTs again within it."""
+BEAT_SECONDS_MIN: Final = 0.05
+"""Least time between two beats, whatever happens on the node."""
 BEAT_SILENCE_SECONDS_MAX: Final = 4.0
 """An FST silent for longer is offline: no client is sent there (a dead one costs it 480 s)."""
 CONTROL_CALL_SECONDS_MAX: Final = 10.0
