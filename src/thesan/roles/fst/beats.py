@@ -13,6 +13,7 @@ from thesan.core.control.messages import Beat, BeatReply, NodeReport
 from thesan.core.model.errors import OperationError
 from thesan.core.model.limits import (
     BEAT_SECONDS,
+    BEAT_SECONDS_MIN,
     CONTROL_CALL_SECONDS_MAX,
     DELETED_REPORTED_MAX,
     DISK_HANG_SECONDS_MAX,
@@ -60,6 +61,12 @@ class Heart:
         self._report = NodeReport()
         self._disk_loads: dict[str, tuple[float, float, float]] = {}
         self._asked_at: dict[str, float] = {}
+        self._news: dict[str, asyncio.Event] = {}
+
+    def tell(self) -> None:
+        """Something changed that the MGMs should know before the next second: beat soon."""
+        for news in self._news.values():
+            news.set()
 
     async def measure(self) -> None:
         """Take the figures, each second, for ever."""
@@ -92,13 +99,22 @@ class Heart:
     async def visit(self, link: MgmLink) -> None:
         """Beat on one link until it breaks. Raises OperationError or ControlError then."""
         loop = asyncio.get_running_loop()
+        news = self._news[link.address] = asyncio.Event()
         due = loop.time()
         while True:
             beat = self._beat()
             reply = await link.ask(beat, BeatReply, CONTROL_CALL_SECONDS_MAX)
             self._obey(beat, reply)
+            await asyncio.sleep(BEAT_SECONDS_MIN)
             due = max(due + BEAT_SECONDS, loop.time())
-            await asyncio.sleep(due - loop.time())
+            try:
+                async with asyncio.timeout_at(due):
+                    await news.wait()
+            except TimeoutError:
+                pass
+            else:
+                due = loop.time()
+            news.clear()
 
     def _beat(self) -> Beat:
         return Beat(

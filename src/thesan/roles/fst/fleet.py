@@ -43,6 +43,8 @@ class Fleet:
         self._entropy = entropy
         self._tasks = tasks
         self._log = log
+        self.on_change: Callable[[], None] = _nothing
+        """Called when a filesystem came into service or failed to."""
         self._by_fsid: dict[int, FsStore] = {}
 
     def find(self, fsid: int) -> FsStore | None:
@@ -150,3 +152,8 @@ class Fleet:
     def _note(self, store: FsStore) -> None:
         if store.state is BootState.BOOTED:
             self._by_fsid[store.fsid] = store
+        self.on_change()
+
+
+def _nothing() -> None:
+    return

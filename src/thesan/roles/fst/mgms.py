@@ -76,6 +76,8 @@ class Connection(Protocol):
 
     async def close(self) -> None: ...
 
+    def abort(self, reason: str) -> None: ...
+
 
 Dial = Callable[[str, int], Awaitable[Connection]]
 """(host, port) to a connection that has proved the keytab both ways."""
@@ -242,7 +244,7 @@ class Mgms:
             except (OperationError, ControlError, WireError) as error:
                 self._log.warning("MGM lost", mgm=link.address, reason=str(error))
             finally:
-                connection, link.connection = link.connection, None
-            await connection.close()
+                link.connection.abort("the visit is over")
+                link.connection = None
             # Not at once: an MGM that answers every beat with an error must not be flooded.
             await asyncio.sleep(MGM_REDIAL_SECONDS)

@@ -75,6 +75,7 @@ class Parts:
             tasks,
             log,
         )
+        self.fleet.on_change = self.heart.tell
         gate = Gate(keys, node, self.heart, self.fleet, self.mgms, clock)
         self.gate = gate
         self.peers = Peers(self._dial_peer)
