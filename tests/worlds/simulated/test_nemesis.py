@@ -14,6 +14,7 @@ from thesan.worlds.simulated.nemesis import (
     plan,
     strike,
 )
+from thesan.worlds.simulated.platter import DiskFaults
 
 FSTS = ("fst1", "fst2")
 CLIENTS = ("client1",)
@@ -89,13 +90,14 @@ def test_every_fault_is_undone(loop, kind):
     loop.run_until_complete(strike(victim, fault))
     machine = loop.network.machine("fst1")
     assert machine.powered
-    assert machine.platters["/d1"].faults.slow_factor == 1.0
+    assert machine.platters["/d1"].faults == DiskFaults()
     assert not loop.network.is_cut(machine, loop.network.machine("mgm"))
     assert victim.process_of("fst1").alive
     assert not victim.process_of("fst1").stopped
     expected = {
         FaultKind.MGM_KILL: ["restart fst1"],
         FaultKind.FST_KILL: ["restart fst1"],
+        FaultKind.CLIENT_KILL: ["restart fst1"],
         FaultKind.MGM_POWER: ["crash fst1", "restart fst1"],
         FaultKind.FST_POWER: ["crash fst1", "restart fst1"],
         FaultKind.JOURNAL: ["journal 0.2", "journal 0.0"],

@@ -45,6 +45,24 @@ class PerfectCalls:
         await self._pause()
         return data
 
+    async def update(self, path, offset, data):
+        await self._pause()
+        self._check(self.tree.of_get(path))
+        before = self.data[path]
+        self.data[path] = before[:offset] + data + before[offset + len(data) :]
+        await self._pause()
+
+    async def set_mark(self, path, value):
+        await self._pause()
+        self._check(self.tree.of_mark(path))
+        self.tree.marks[path] = value
+        await self._pause()
+
+    async def get_mark(self, path):
+        await self._pause()
+        self._check(self.tree.of_mark(path) or (path not in self.tree.marks and errno.ENODATA))
+        return self.tree.marks[path]
+
     async def remove(self, path):
         await self._pause()
         self._check(self.tree.of_remove(path))
@@ -110,6 +128,28 @@ class Stale(PerfectCalls):
             super().store(path, data)
 
 
+class Smudged(PerfectCalls):
+    """An update in place lands one byte too far."""
+
+    async def update(self, path, offset, data):
+        await super().update(path, offset + (self.dice.random() < 0.3), data)
+
+
+class Unmarked(PerfectCalls):
+    """An extended attribute is lost in a rename."""
+
+    async def rename(self, old, new):
+        await super().rename(old, new)
+        self.tree.marks.pop(new, None)
+
+
+class Failing(PerfectCalls):
+    """The library breaks."""
+
+    async def get(self, path):
+        raise KeyError(path)
+
+
 class Undead(PerfectCalls):
     """A removed file comes back."""
 
@@ -132,7 +172,8 @@ def _run(loop, calls_class, seed, actors=3):
     async def main():
         for actor in crew:
             calls.tree.make_directory(actor.expectation.top)
-        await asyncio.gather(*[actor.work(60.0, 0.2) for actor in crew])
+        until = loop.time() + 60.0
+        await asyncio.gather(*[actor.work(until, 0.2) for actor in crew])
         calls.dice = random.Random(1) if calls_class is not Unreliable else calls.dice
         if calls_class is Unreliable:
             calls.__class__ = PerfectCalls
@@ -160,10 +201,23 @@ def test_unknown_outcomes_are_no_violation(loop, seed):
     assert sum(actor.tally.unknown for actor in crew) > 10
 
 
-@pytest.mark.parametrize("broken", [Forgetful, Torn, Stale, Undead])
+@pytest.mark.parametrize("broken", [Forgetful, Torn, Stale, Smudged, Unmarked, Failing, Undead])
 def test_broken_ones_are_noticed(loop, broken):
     _, violations = _run(loop, broken, 1)
     assert violations
+
+
+def test_a_killed_client_knows_less(loop):
+    calls = PerfectCalls(random.Random(1))
+    actor = Actor(loop, "client1", calls, random.Random(1), History())
+    calls.tree.make_directory("/client1")
+    actor.expectation.put("/client1/a", "x.1.1")
+    actor._in_flight = ("/client1/a",)
+    actor.reborn(calls)
+    assert actor.tally.killed == 1
+    assert actor.expectation.is_tainted("/client1/a")
+    actor.reborn(calls)
+    assert actor.tally.killed == 1
 
 
 def test_it_begins_with_its_own_directory(loop):

@@ -1,5 +1,7 @@
 """The client library as actors use it: whole files put and got, names changed and listed."""
 
+from typing import Final
+
 from thesan.core.wire.bodies import DirEntry
 from thesan.roles.client.config import ClientConfig
 from thesan.roles.client.filesystem import Filesystem, connect
@@ -7,6 +9,9 @@ from thesan.roles.client.router import Body
 from thesan.roles.client.transfer import Upload, download, upload
 from thesan.roles.client.url import Url
 from thesan.worlds.simulated.world import SimWorld
+
+MARK: Final = "user.mark"
+"""Extended attribute that actors use."""
 
 
 class _Bytes:
@@ -52,6 +57,19 @@ class LibraryCalls:
         target = _Bytes()
         await download(self.filesystem, path, target, verify_it=False, count=_no_count)
         return bytes(target.data)
+
+    async def update(self, path: str, offset: int, data: bytes) -> None:
+        """Write into an existing file, in place."""
+        async with await self.filesystem.open(path, "r+") as file:
+            await file.write(offset, data)
+
+    async def set_mark(self, path: str, value: str) -> None:
+        """Set the extended attribute MARK."""
+        await self.filesystem.set_xattr(path, MARK, value.encode())
+
+    async def get_mark(self, path: str) -> str:
+        """ENODATA when there is none."""
+        return (await self.filesystem.get_xattr(path, MARK)).decode()
 
     async def remove(self, path: str) -> None:
         """Remove a file."""

@@ -6,7 +6,7 @@ run on them. A daemon's exit never runs its `finally`: that is what kill -9 mean
 
 import asyncio
 import random
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from thesan.roles.fst.service import Fst
 from thesan.roles.mgm.config import MgmConfig
 from thesan.roles.mgm.service import Mgm
 from thesan.worlds.simulated.clients import LibraryCalls
+from thesan.worlds.simulated.log import SimLog
 from thesan.worlds.simulated.loop import SimLoop
 from thesan.worlds.simulated.machine import Machine
 from thesan.worlds.simulated.memory_engine import MemoryEngine, MemoryJournal, Weather
@@ -39,6 +40,8 @@ PATIENCE_SECONDS: Final = 60.0
 """How long a client's call goes on trying; longer than any drawn fault and its recovery."""
 PARTIAL_SECONDS: Final = 10.0
 """How long an FST keeps the upload of a client that vanished."""
+JOURNAL_TROUBLE_SECONDS: Final = 15.0
+"""A fault of the journal shows at most this long after it ended: deadlines of appends."""
 POLL_SECONDS: Final = 0.25
 """Between two looks at whether everything is up."""
 
@@ -69,10 +72,13 @@ class Cluster:
         self.mgm: Mgm | None = None
         """The MGM that runs now."""
         self.fsts: dict[str, Fst] = {}
+        self.on_client_restart: Callable[[str], None] | None = None
+        """Told when a killed client runs again, so that its work can go on."""
         self._dice = random.Random(f"{loop.seed} cluster")
         self._weather = Weather(
             latency_seconds_min=0.0005, latency_seconds_max=0.003, silence_seconds=1.0
         )
+        self._journal_trouble_until = 0.0
         self._store = MemoryStore()
         self._keys = _keytab(loop.seed)
         self._processes: dict[str, SimProcess] = {}
@@ -88,10 +94,7 @@ class Cluster:
         for name in self.fst_names:
             self._run_fst(name)
         for name in (*self.client_names, ADMIN):
-            process = self.loop.network.process(name, "client")
-            self._processes[name] = process
-            world = SimWorld(self.loop, process)
-            self._calls[name] = LibraryCalls(world, self._url(), self._client_config(name, world))
+            self._run_client(name)
         await self.loop.start(self._processes[ADMIN], self._configure(), "configure")
         await self.settle()
 
@@ -111,7 +114,8 @@ class Cluster:
         for name in (self.mgm_name, *self.fst_names):
             if not self._processes[name].alive:
                 await self.restart(name)
-        while not await self._is_whole():
+        # The state is the instance's own: nobody could set an Event for it.
+        while not await self._is_whole():  # noqa: ASYNC110
             await asyncio.sleep(POLL_SECONDS)
 
     async def _is_whole(self) -> bool:
@@ -132,11 +136,15 @@ class Cluster:
             self._run_mgm()
         elif machine in self.fst_names:
             self._run_fst(machine)
+        else:
+            self._run_client(machine)
+            if self.on_client_restart is not None:
+                self.on_client_restart(machine)
 
     def _run_mgm(self) -> None:
         process = self.loop.network.process(self.mgm_name, "mgm")
         self._processes[self.mgm_name] = process
-        world = SimWorld(self.loop, process)
+        world = SimWorld(self.loop, process, SimLog(self.loop, process, self._excuses))
         config = MgmConfig(
             host=process.machine.address,
             port=MGM_PORT,
@@ -168,6 +176,12 @@ class Cluster:
         )
         fst = self.fsts[name] = Fst(config, world)
         self._start(process, fst.start(), "fst")
+
+    def _run_client(self, name: str) -> None:
+        process = self.loop.network.process(name, "client")
+        self._processes[name] = process
+        world = SimWorld(self.loop, process)
+        self._calls[name] = LibraryCalls(world, self._url(), self._client_config(name, world))
 
     def _start(self, process: SimProcess, work: Coroutine[Any, Any, None], name: str) -> None:
         """The first task of a daemon; its failure is a failure of the run."""
@@ -224,6 +238,12 @@ class Cluster:
     def trouble_journal(self, share: float) -> None:
         """That share of journal calls gets a fault."""
         self._weather.fault_chance = share
+        self._journal_trouble_until = self.loop.time() + JOURNAL_TROUBLE_SECONDS
+
+    def _excuses(self, event: str, fields: dict[str, object]) -> bool:
+        """An MGM may complain of a journal that we trouble."""
+        has_trouble = self._weather.fault_chance or self.loop.time() < self._journal_trouble_until
+        return bool(has_trouble) and event in ("can't become master", "mastership lost")
 
     # -- for the checkers ------------------------------------------------------------------------
     def platters(self) -> Iterator[Platter]:

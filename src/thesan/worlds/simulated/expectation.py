@@ -6,6 +6,7 @@ again, and in the end hold nothing or any value that was ever put there.
 
 import errno
 from collections.abc import Iterator
+from typing import Any
 
 
 class Expectation:
@@ -16,6 +17,8 @@ class Expectation:
         self.files: dict[str, str] = {}
         """Path -> value."""
         self.directories: dict[str, None] = {top: None}
+        self.marks: dict[str, str] = {}
+        """Path -> value of one extended attribute, of files and directories."""
         self.tainted: dict[str, None] = {}
         """Roots of subtrees of which nothing definite is known."""
         self.put_ever: dict[str, None] = {}
@@ -33,6 +36,10 @@ class Expectation:
         if path in self.directories:
             return errno.EISDIR
         return 0 if path in self.files else errno.ENOENT
+
+    def of_mark(self, path: str) -> int:
+        """errno of setting an extended attribute."""
+        return 0 if path in self.files or path in self.directories else errno.ENOENT
 
     def of_remove(self, path: str) -> int:
         """errno of a remove of a file."""
@@ -74,6 +81,7 @@ class Expectation:
     def remove(self, path: str) -> None:
         """A remove succeeded."""
         del self.files[path]
+        self.marks.pop(path, None)
 
     def make_directory(self, path: str) -> None:
         """A mkdir succeeded."""
@@ -82,25 +90,28 @@ class Expectation:
     def remove_directory(self, path: str) -> None:
         """A rmdir succeeded."""
         del self.directories[path]
+        self.marks.pop(path, None)
 
     def rename(self, old: str, new: str) -> None:
         """A rename succeeded."""
         if old == new:
             return
-        if old in self.files:
-            self.files[new] = self.files.pop(old)
-            return
-        for table in (self.files, self.directories):
+        self.marks.pop(new, None)
+        self.directories.pop(new, None)
+        for table in self._tables():
             moved = {path: table[path] for path in table if _is_below(path, old)}
             for path in moved:
                 del table[path]
             for path, held in moved.items():
-                table[new + path[len(old) :]] = held  # type: ignore[assignment]
+                table[new + path[len(old) :]] = held
+
+    def _tables(self) -> tuple[dict[str, Any], ...]:
+        return self.files, self.directories, self.marks
 
     def taint(self, path: str) -> None:
         """Nothing definite is known below `path` from now on."""
         self.tainted[path] = None
-        for table in (self.files, self.directories):
+        for table in self._tables():
             for held in [held for held in table if _is_below(held, path)]:
                 del table[held]
 

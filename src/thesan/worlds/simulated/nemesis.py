@@ -26,6 +26,8 @@ class FaultKind(Enum):
     FST_KILL = "fst-kill"
     FST_POWER = "fst-power"
     FST_PAUSE = "fst-pause"
+    CLIENT_KILL = "client-kill"
+    """In the middle of whatever it does."""
     CUT = "cut"
     """Both directions between two machines."""
     CUT_ONE_WAY = "cut-one-way"
@@ -33,6 +35,7 @@ class FaultKind(Enum):
     RESET = "reset"
     """Every connection between two machines is reset."""
     SLOW_DISK = "slow-disk"
+    FULL_DISK = "full-disk"
     JOURNAL = "journal"
     """The journal engine loses requests, loses answers, or is late."""
 
@@ -90,7 +93,7 @@ def plan(
     fsts: tuple[str, ...],
     clients: tuple[str, ...],
     disks: dict[str, tuple[str, ...]],
-    count_max: int = 6,
+    count_max: int = 8,
 ) -> list[Fault]:
     """Draw the faults of one run, in the order of their begin."""
     kinds = [kind for kind in FaultKind if dice.random() < 0.5] or [FaultKind.FST_KILL]
@@ -110,7 +113,9 @@ def plan(
             case FaultKind.CUT | FaultKind.CUT_ONE_WAY | FaultKind.DELAY | FaultKind.RESET:
                 source, target = dice.sample(everybody, 2)
                 targets = (source, target)
-            case FaultKind.SLOW_DISK:
+            case FaultKind.CLIENT_KILL:
+                targets = (dice.choice(clients),)
+            case FaultKind.SLOW_DISK | FaultKind.FULL_DISK:
                 targets = (dice.choice(fsts),)
                 disk = dice.choice(disks[targets[0]])
             case FaultKind.JOURNAL:
@@ -154,7 +159,7 @@ async def execute(victim: Victim, faults: list[Fault]) -> None:
 async def strike(victim: Victim, fault: Fault) -> None:
     """One fault from begin to end."""
     match fault.kind:
-        case FaultKind.MGM_KILL | FaultKind.FST_KILL:
+        case FaultKind.MGM_KILL | FaultKind.FST_KILL | FaultKind.CLIENT_KILL:
             await _kill(victim, fault)
         case FaultKind.MGM_POWER | FaultKind.FST_POWER:
             await _power(victim, fault)
@@ -169,6 +174,11 @@ async def strike(victim: Victim, fault: Fault) -> None:
             faults.slow_factor *= 100.0
             await asyncio.sleep(fault.seconds)
             faults.slow_factor /= 100.0
+        case FaultKind.FULL_DISK:
+            faults = victim.machine(fault.targets[0]).platters[fault.disk].faults
+            faults.full = True
+            await asyncio.sleep(fault.seconds)
+            faults.full = False
         case FaultKind.JOURNAL:
             victim.trouble_journal(0.2)
             await asyncio.sleep(fault.seconds)

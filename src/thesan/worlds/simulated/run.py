@@ -11,12 +11,13 @@ import gc
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from thesan.worlds.simulated import checkers, nemesis
 from thesan.worlds.simulated.cluster import Cluster, Shape
 from thesan.worlds.simulated.history import History
-from thesan.worlds.simulated.loop import SimLoop
+from thesan.worlds.simulated.loop import START_SECONDS, SimLoop
 from thesan.worlds.simulated.network import NetworkSettings
 from thesan.worlds.simulated.trace import Failure
 from thesan.worlds.simulated.workload import Actor
@@ -39,7 +40,7 @@ UNKNOWN_SHARE_MAX: Final = 0.2
 class RunSettings:
     """What a run is made of, besides its seed."""
 
-    seconds: float = 15.0
+    seconds: float = 25.0
     """How long the clients work."""
     pause_mean: float = 0.5
     """Mean pause of a client between two calls."""
@@ -59,6 +60,8 @@ class Outcome:
     digest: str
     violations: list[str]
     counts: dict[str, int]
+    unknown: list[str]
+    """Calls without a definite answer, and what was said instead of one."""
     plan: list[str]
     story: list[str]
     virtual_seconds: float
@@ -103,18 +106,19 @@ class Run:
             self.loop.run_until_complete(self._main())
         except Failure as error:
             self.violations.append(str(error))
-        digest, virtual = self.loop.trace.digest(), self.loop.time()
-        story = self.loop.trace.story()
-        counts = self._counts()
-        self.loop.close()
-        self.violations += self.loop.trace.failures
+        finally:
+            digest, virtual = self.loop.trace.digest(), self.loop.time() - START_SECONDS
+            counts = self._counts()
+            gc.collect()  # exceptions that nobody fetched are told now, not in another run
+            self.loop.close()
         return Outcome(
             self.seed,
             digest,
-            self.violations,
+            self.violations + self.loop.trace.failures,
             counts,
+            [text for actor in self.actors for text in actor.tally.unknown_texts],
             [str(fault) for fault in self.faults],
-            story,
+            self.loop.trace.story(),
             virtual,
         )
 
@@ -129,10 +133,11 @@ class Run:
         if not await self._together(START_SECONDS_MAX, "clients begin", lambda a: a.begin()):
             return
         storm = self.loop.create_task(self._storm(), name="storm")
+        until = self.loop.time() + settings.seconds
         await self._together(
             settings.seconds + FINISH_SECONDS_MAX,
             "clients end their calls",
-            lambda actor: actor.work(settings.seconds, settings.pause_mean),
+            lambda actor: actor.work(until, settings.pause_mean),
         )
         await storm
         await self._within(SETTLE_SECONDS_MAX, "everything is up again", cluster.settle)
@@ -192,6 +197,7 @@ class Run:
             "acknowledged": sum(tally.acknowledged for tally in tallies),
             "refused": sum(tally.refused for tally in tallies),
             "unknown": sum(tally.unknown for tally in tallies),
+            "killed": sum(tally.killed for tally in tallies),
             "faults": len(self.faults),
             "entries": int(self.cluster.journal.last),
             "events": self.loop.trace.event_count,
@@ -211,31 +217,54 @@ class Run:
     async def _together(
         self, seconds: float, what: str, work: Callable[[Actor], Awaitable[None]]
     ) -> bool:
-        """Every actor does its work, each in its own client process."""
+        """Every actor does its work in its own client process; a killed one goes on when reborn."""
+        done = {actor.name: self.loop.create_future() for actor in self.actors}
 
-        async def one(actor: Actor) -> None:
-            await work(actor)
+        def begin(actor: Actor) -> None:
+            """Start one actor's work; called from outside of every process."""
+            process = self.cluster.client_process(actor.name)
+            task = self.loop.start(process, _run_to_end(work, actor), what)
+            task.add_done_callback(partial(_pass_on, done[actor.name]))
+
+        def restarted(name: str) -> None:
+            actor = next(actor for actor in self.actors if actor.name == name)
+            actor.reborn(self.cluster.calls(name))
+            if not done[name].done():
+                begin(actor)
 
         async def everyone() -> None:
-            await asyncio.gather(
-                *[
-                    self.loop.start(self.cluster.client_process(actor.name), one(actor), what)
-                    for actor in self.actors
-                ]
-            )
+            for actor in self.actors:
+                begin(actor)
+            await asyncio.gather(*done.values())
 
+        self.cluster.on_client_restart = restarted
         return await self._within(seconds, what, everyone)
+
+
+async def _run_to_end(work: Callable[[Actor], Awaitable[None]], actor: Actor) -> None:
+    await work(actor)
+
+
+def _pass_on(future: "asyncio.Future[None]", task: "asyncio.Task[None]") -> None:
+    error = None if task.cancelled() else task.exception()
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(None)
 
 
 def run(seed: int | str, settings: RunSettings | None = None) -> Outcome:
     """Run one seed and judge it."""
-    # Reference cycles of thousands of short-lived tasks: collected once, at the end of the run,
-    # where what their finalizers report still belongs to this run.
+    # When a collection falls decides when finalizers speak: not in the middle of a run.
     was_enabled = gc.isenabled()
+    gc.collect()
+    gc.freeze()
     gc.disable()
     try:
         return Run(seed, settings or RunSettings()).execute()
     finally:
-        gc.collect()
+        gc.unfreeze()
         if was_enabled:
             gc.enable()

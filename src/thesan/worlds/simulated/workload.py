@@ -7,6 +7,7 @@ a few names that all actors share, where the order checker judges in the end.
 import asyncio
 import errno
 import random
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,8 +48,11 @@ DEFINITE: Final = frozenset(
 """Answers about the namespace or the content: in no storm may one of these be wrong. The others
 say that something could not be reached; then the outcome is unknown."""
 
-SAME_ON_THE_WIRE: Final = frozenset({(errno.ENOTEMPTY, errno.EEXIST)})
-"""(errno, what kXR_ItExists reads as): POSIX allows either for rmdir and rename."""
+SAME_ON_THE_WIRE: Final = frozenset(
+    {(errno.ENOTEMPTY, errno.EEXIST), (errno.ENOTDIR, errno.ENODEV)}
+)
+"""(errno, what its XRootD code reads as): kXR_ItExists is for both of the first pair, ENOTDIR has
+no code of its own and travels as kXR_FSError."""
 
 
 class Calls(Protocol):
@@ -58,7 +62,19 @@ class Calls(Protocol):
 
     async def get(self, path: str) -> bytes: ...
 
+    async def update(self, path: str, offset: int, data: bytes) -> None:
+        """Write into an existing file, in place."""
+        ...
+
     async def remove(self, path: str) -> None: ...
+
+    async def set_mark(self, path: str, value: str) -> None:
+        """Set the extended attribute MARK."""
+        ...
+
+    async def get_mark(self, path: str) -> str:
+        """ENODATA when there is none."""
+        ...
 
     async def make_directory(self, path: str) -> None: ...
 
@@ -77,6 +93,8 @@ class Tally:
     refused: int = 0
     """Errors that were the right answer."""
     unknown: int = 0
+    killed: int = 0
+    """Calls that the client's own death ended."""
     violations: list[str] = field(default_factory=list)
     unknown_texts: list[str] = field(default_factory=list)
 
@@ -95,15 +113,30 @@ class Actor:
         self._dice = dice
         self._history = history
         self._count = 0
+        self._in_flight: tuple[str, ...] = ()
+        """Paths that the call under way may change."""
+        self._edited: dict[str, bytes] = {}
+        """Contents of values that an update in place made."""
+        self._mixed: dict[str, None] = {}
+        """Paths where an update ended without an answer: any mixture may be there."""
 
     # -- the run -------------------------------------------------------------------------------
     async def begin(self) -> None:
         """Make the actor's own directory."""
         await self._calls.make_directory(self.expectation.top)
 
-    async def work(self, seconds: float, pause_mean: float) -> None:
+    def reborn(self, calls: Calls) -> None:
+        """The client was killed in the middle of a call, and is back."""
+        self._calls = calls
+        for path in self._in_flight:
+            self.expectation.taint(path)
+            self._mixed[path] = None
+        if self._in_flight:
+            self.tally.killed += 1
+            self._in_flight = ()
+
+    async def work(self, until: float, pause_mean: float) -> None:
         """Call after call, with a pause between them, until the time is up."""
-        until = self._loop.time() + seconds
         while self._loop.time() < until:
             await self.step()
             await asyncio.sleep(self._dice.expovariate(1.0 / pause_mean))
@@ -113,6 +146,7 @@ class Actor:
         kinds = [self._put] * 5 + [self._get] * 4 + [self._rename] * 2 + [self._shared] * 5
         kinds += [self._remove] * (6 if len(self.expectation.files) > NAMES_MAX else 1)
         kinds += [self._make_directory, self._remove_directory, self._list]
+        kinds += [self._update, self._set_mark, self._get_mark]
         await self._dice.choice(kinds)()
 
     def _say(self, text: str) -> None:
@@ -127,9 +161,11 @@ class Actor:
     ) -> bool:
         """Make a call that must end with `wanted`; True when it succeeded."""
         self._say(what)
+        self._in_flight = paths
         try:
             await work()
         except ThesanError as error:
+            self._in_flight = ()
             self._say(f"{what}: {errno.errorcode.get(error.errno, error.errno)} {error}")
             if error.errno == wanted or (wanted, error.errno) in SAME_ON_THE_WIRE:
                 self.tally.refused += 1
@@ -143,6 +179,13 @@ class Actor:
                 self.tally.unknown += 1
                 self.tally.unknown_texts.append(f"{what}: {error}")
             return False
+        except Exception as error:  # the library promises nothing but ThesanError
+            self._in_flight = ()
+            for path in paths:
+                self.expectation.taint(path)
+            self._violate(f"{what} raised {''.join(traceback.format_exception(error))}")
+            return False
+        self._in_flight = ()
         self._say(f"{what}: done")
         if wanted:
             self._violate(f"{what} succeeded, expected {errno.errorcode[wanted]}")
@@ -190,8 +233,59 @@ class Actor:
     async def _compare(self, path: str) -> None:
         data = await self._calls.get(path)
         value = self.expectation.files.get(path)
-        if value is not None and data != content_of(value):
+        if value is not None and data != self._content(value):
             self._violate(f"{path} holds {value_of(data)}, expected {value}")
+
+    def _content(self, value: str) -> bytes:
+        edited = self._edited.get(value)
+        return content_of(value) if edited is None else edited
+
+    async def _update(self) -> None:
+        """Change a file in place: not atomic, so a failure leaves a mixture."""
+        path = self._some_path()
+        value = self.expectation.files.get(path)
+        before = self._content(value) if value is not None else b""
+        offset = self._dice.randint(0, len(before))
+        self._count += 1
+        patch = content_of(f"{self.name}.{self._count}.{self._dice.choice((1, 100, 5000))}")
+        after = before[:offset] + patch + before[offset + len(patch) :]
+        self._mixed[path] = None
+        if await self._attempt(
+            f"update {path} at {offset} with {len(patch)} bytes",
+            self.expectation.of_get(path),
+            (path,),
+            lambda: self._calls.update(path, offset, patch),
+        ):
+            edited = f"{self.name}.{self._count}.edited.{len(after)}"
+            self._edited[edited] = after
+            self.expectation.put(path, edited)
+        if not self.expectation.is_tainted(path):
+            del self._mixed[path]
+
+    async def _set_mark(self) -> None:
+        path = self._some_path()
+        self._count += 1
+        mark = f"mark {self._count}"
+        if await self._attempt(
+            f"attr set {path} {mark}",
+            self.expectation.of_mark(path),
+            (path,),
+            lambda: self._calls.set_mark(path, mark),
+        ):
+            self.expectation.marks[path] = mark
+
+    async def _get_mark(self) -> None:
+        path = self._some_path()
+        wanted = self.expectation.of_mark(path)
+        if not wanted and path not in self.expectation.marks:
+            wanted = errno.ENODATA
+        await self._attempt(f"attr get {path}", wanted, (), lambda: self._compare_mark(path))
+
+    async def _compare_mark(self, path: str) -> None:
+        found = await self._calls.get_mark(path)
+        wanted = self.expectation.marks.get(path)
+        if wanted is not None and found != wanted:
+            self._violate(f"{path} is marked {found!r}, expected {wanted!r}")
 
     async def _remove(self) -> None:
         path = self._some_path()
@@ -230,7 +324,9 @@ class Actor:
     async def _rename(self) -> None:
         old = self._some_path()
         new = self._some_path() if self._dice.random() < 0.3 else self._new_path()
-        if old.startswith(f"{new}/") or self._holds_tainted(new) or self._holds_tainted(old):
+        if (old.startswith(f"{new}/") or new.startswith(f"{old}/")) and new != old:
+            return  # an ancestor or a descendant: which errno comes first is not POSIX's matter
+        if self._holds_tainted(new) or self._holds_tainted(old):
             return
         if await self._attempt(
             f"mv {old} {new}",
@@ -264,12 +360,15 @@ class Actor:
     async def _shared(self) -> None:
         key = self._dice.choice(SHARED_NAMES)
         kind = self._dice.random()
-        if kind < 0.4:
-            await self._shared_put(key)
-        elif kind < 0.85:
-            await self._shared_get(key)
-        else:
-            await self._shared_remove(key)
+        try:
+            if kind < 0.4:
+                await self._shared_put(key)
+            elif kind < 0.85:
+                await self._shared_get(key)
+            else:
+                await self._shared_remove(key)
+        except Exception as error:  # the library promises nothing but ThesanError
+            self._violate(f"a call for {key} raised {''.join(traceback.format_exception(error))}")
 
     async def _shared_put(self, key: str) -> None:
         self._count += 1
@@ -343,5 +442,8 @@ class Actor:
             if error.errno in (errno.EISDIR, errno.ENOTDIR):
                 return
             raise
-        if not any(data == content_of(value) for value in self.expectation.put_ever):
+        if path in self._mixed:
+            return
+        ever = (*self.expectation.put_ever, *self._edited)
+        if not any(data == self._content(value) for value in ever):
             self._violate(f"{path} holds {value_of(data)}, which was never put")

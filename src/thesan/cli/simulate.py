@@ -1,0 +1,119 @@
+"""`thesan simulate`: the whole instance in one process and in virtual time, decided by a seed.
+
+An MGM, FSTs and clients run as they run in production, on a simulated network and on simulated
+disks, while daemons are killed, links cut and disks slowed. Whoever finds a seed that is red can
+hand it to somebody else: it will be red there too.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from typing import Final
+
+from thesan.cli.context import Context, Output
+from thesan.worlds.simulated.cluster import Shape
+from thesan.worlds.simulated.run import Outcome, RunSettings
+from thesan.worlds.simulated.run import run as run_seed
+
+EXIT_VIOLATED: Final = 1
+_FAILURES_SHOWN: Final = 20
+
+
+def run(context: Context, argv: list[str]) -> int:
+    """As a command of `thesan`: with -j one JSON object for each seed."""
+    return _simulate(argv, as_json=context.output is Output.JSON)
+
+
+def main(argv: list[str]) -> int:
+    """Run seeds and tell what came of them. Exit status 0, or 1 when a promise was broken."""
+    return _simulate(argv, as_json=False)
+
+
+def _simulate(argv: list[str], *, as_json: bool) -> int:
+    options = _parser().parse_args(argv)
+    settings = RunSettings(
+        seconds=options.seconds,
+        faults=not options.calm,
+        story=options.story,
+        shape=Shape(
+            fst_count=options.fst, client_count=options.clients, replica_count=options.replicas
+        ),
+    )
+    began = time.perf_counter()
+    outcomes = []
+    for number in range(options.count):
+        outcome = run_seed(_next_seed(options.seed, number), settings)
+        if options.story:
+            print("\n".join(outcome.story))
+        if as_json:
+            print(json.dumps(_record(outcome)), flush=True)
+        elif options.count == 1 or options.verbose or not outcome.ok:
+            print(_told(outcome), flush=True)
+        # Only the figures are kept: a thousand stories would be a gigabyte.
+        outcomes.append(replace(outcome, story=[]))
+    red = [outcome.seed for outcome in outcomes if not outcome.ok]
+    if not as_json:
+        print(_summary(outcomes, red, time.perf_counter() - began))
+    return EXIT_VIOLATED if red else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="thesan simulate",
+        description="Run the whole instance in a simulated world: same seed, same run.",
+    )
+    parser.add_argument("--seed", default="1", help="number (or word) that decides everything")
+    parser.add_argument("--count", type=int, default=1, help="run so many seeds, from --seed on")
+    parser.add_argument("--seconds", type=float, default=RunSettings.seconds, help="of work")
+    parser.add_argument("--clients", type=int, default=Shape.client_count)
+    parser.add_argument("--fst", type=int, default=Shape.fst_count)
+    parser.add_argument("--replicas", type=int, default=Shape.replica_count)
+    parser.add_argument("--calm", action="store_true", help="no faults")
+    parser.add_argument("--story", action="store_true", help="print every event")
+    parser.add_argument("--verbose", action="store_true", help="tell of every seed")
+    return parser
+
+
+def _next_seed(first: str, number: int) -> str:
+    if first.isascii() and first.isdecimal():
+        return str(int(first) + number)
+    return first if number == 0 else f"{first}.{number}"
+
+
+def _told(outcome: Outcome) -> str:
+    """One seed for a person."""
+    lines = [f"seed {outcome.seed}: {'ok' if outcome.ok else 'VIOLATED'}, digest {outcome.digest}"]
+    lines += [f"  fault    {text}" for text in outcome.plan]
+    lines += [f"  unknown  {text}" for text in outcome.unknown]
+    for text in outcome.violations[:_FAILURES_SHOWN]:
+        lines.append("  BROKEN   " + text.rstrip().replace("\n", "\n           "))
+    counts = [f"{count} {name}" for name, count in outcome.counts.items()]
+    lines.append(f"  {', '.join(counts)}; {outcome.virtual_seconds:.1f} s of virtual time")
+    return "\n".join(lines)
+
+
+def _summary(outcomes: list[Outcome], red: list[str], seconds: float) -> str:
+    virtual = sum(outcome.virtual_seconds for outcome in outcomes)
+    acknowledged = sum(outcome.counts["acknowledged"] for outcome in outcomes)
+    faults = sum(outcome.counts["faults"] for outcome in outcomes)
+    text = (
+        f"{len(outcomes)} runs, {virtual / 3600:.2f} hours of an instance in {seconds:.1f} s: "
+        f"{acknowledged} calls acknowledged under {faults} faults, "
+    )
+    if not red:
+        return text + "nothing lost, nothing wrong"
+    return text + f"{len(red)} runs VIOLATED: seeds {', '.join(red[:_FAILURES_SHOWN])}"
+
+
+def _record(outcome: Outcome) -> dict[str, object]:
+    return {
+        "seed": outcome.seed,
+        "ok": outcome.ok,
+        "digest": outcome.digest,
+        "virtual_seconds": outcome.virtual_seconds,
+        "counts": outcome.counts,
+        "faults": outcome.plan,
+        "unknown": outcome.unknown,
+        "violations": outcome.violations,
+    }

@@ -1,0 +1,81 @@
+"""An instance starts, is whole, loses daemons and gets them back with their old disks."""
+
+import pytest
+
+from thesan.worlds.simulated.cluster import Cluster, Shape
+from thesan.worlds.simulated.contents import content_of
+
+
+@pytest.fixture
+def cluster(loop) -> Cluster:
+    """Three FSTs with two filesystems each, one client, started."""
+    cluster = Cluster(loop, Shape(client_count=1))
+    loop.run_until_complete(cluster.start())
+    return cluster
+
+
+def _do(cluster, work):
+    process = cluster.client_process("client1")
+    return cluster.loop.run_until_complete(cluster.loop.start(process, work, "work"))
+
+
+def test_two_replicas_on_two_nodes(cluster):
+    calls = cluster.calls("client1")
+    data = content_of("x.1.100000")
+    _do(cluster, calls.put("/shared/a", data, exclusive=True))
+    assert _do(cluster, calls.get("/shared/a")) == data
+    holders = [
+        platter.label.partition(":")[0]
+        for platter in cluster.platters()
+        for name in platter.names
+        if not name.startswith(".thesan")
+    ]
+    assert len(holders) == 2
+    assert holders[0] != holders[1]
+    assert not cluster.loop.trace.failures
+
+
+def test_everybody_dies_and_comes_back(cluster):
+    calls = cluster.calls("client1")
+    data = content_of("x.1.100000")
+    _do(cluster, calls.put("/shared/a", data, exclusive=True))
+    for name in ("mgm1", *cluster.fst_names):
+        process = cluster.process_of(name)
+        assert process is not None
+        cluster.loop.network.power_off(name)
+        cluster.crash_disks(name)
+        assert cluster.process_of(name) is None
+        cluster.loop.network.power_on(name)
+    cluster.loop.run_until_complete(cluster.settle())
+    assert _do(cluster, calls.get("/shared/a")) == data
+    assert cluster.live_namespace() is not None
+
+
+def test_restart_leaves_the_living_alone(cluster):
+    process = cluster.process_of("fst1")
+    cluster.loop.run_until_complete(cluster.restart("fst1"))
+    assert cluster.process_of("fst1") is process
+
+
+def test_a_client_that_restarts_is_told_of(cluster):
+    told = []
+    cluster.on_client_restart = told.append
+    cluster.loop.network.kill(cluster.client_process("client1"))
+    cluster.loop.run_until_complete(cluster.restart("client1"))
+    assert told == ["client1"]
+    assert cluster.client_process("client1").alive
+
+
+def test_a_daemon_that_can_not_start_fails_the_run(cluster):
+    cluster._run_mgm()
+    cluster.loop.run_until_complete(cluster.settle())
+    assert any("did not start" in text for text in cluster.loop.trace.failures)
+
+
+def test_a_troubled_journal_excuses_complaints(cluster):
+    assert not cluster._excuses("mastership lost", {})
+    cluster.trouble_journal(0.2)
+    assert cluster._excuses("mastership lost", {})
+    assert not cluster._excuses("anything else", {})
+    cluster.trouble_journal(0.0)
+    assert cluster._excuses("can't become master", {})
