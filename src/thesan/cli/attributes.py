@@ -39,9 +39,10 @@ def attr(context: Context, argv: list[str]) -> int:
         for each in paths:
             match chosen.verb:
                 case "ls":
-                    found = await fs.list_xattr(each)
+                    listed = await fs.list_xattr(each)
+                    found = {_full(key): value for key, value in listed.items()}
                     records += [
-                        {"path": each, "key": _full(key), "value": value.decode(errors="replace")}
+                        {"path": each, "key": key, "value": value.decode(errors="replace")}
                         for key, value in sorted(found.items())
                     ]
                 case "get":

@@ -2,6 +2,7 @@
 
 import fnmatch
 import sys
+from collections.abc import AsyncIterator
 
 from thesan.cli.context import Context, Output
 from thesan.cli.files import path_of, record_of
@@ -10,6 +11,7 @@ from thesan.cli.render import monitor_line, show
 from thesan.core.model.units import human_count
 from thesan.core.wire.numbers import StatFlag
 from thesan.roles.client.filesystem import Filesystem
+from thesan.roles.client.tree import Found
 
 
 def find(context: Context, argv: list[str]) -> int:
@@ -19,7 +21,7 @@ def find(context: Context, argv: list[str]) -> int:
     kinds.add_argument("-f", action="store_true", help="files only")
     kinds.add_argument("-d", action="store_true", help="directories only")
     options.add_argument("--name", help="shell pattern of the last component")
-    options.add_argument("--maxdepth", type=int, default=1 << 30)
+    options.add_argument("--maxdepth", type=int, default=None)
     options.add_argument("--count", action="store_true", help="only how many")
     options.add_argument("-0", dest="zero", action="store_true", help="end names with NUL")
     options.add_argument("paths", nargs="+")
@@ -29,7 +31,7 @@ def find(context: Context, argv: list[str]) -> int:
     async def work(fs: Filesystem) -> None:
         records = []
         for root in map(path_of, chosen.paths):
-            async for entry in fs.find(root, depth_max=chosen.maxdepth):
+            async for entry in _walk(fs, root, chosen.maxdepth):
                 is_dir = bool(entry.stat.flags & StatFlag.IS_DIR)
                 if (chosen.f and is_dir) or (chosen.d and not is_dir):
                     continue
@@ -69,10 +71,11 @@ def du(context: Context, argv: list[str]) -> int:
     async def work(fs: Filesystem) -> dict[str, int]:
         totals: dict[str, int] = {}
         for root in map(path_of, chosen.paths):
-            info = await fs.stat(root)
-            totals[root] = 0 if info.flags & StatFlag.IS_DIR else info.size
-            async for entry in fs.find(root):
-                if entry.stat.flags & StatFlag.IS_DIR:
+            totals[root] = 0
+            async for entry in _walk(fs, root):
+                if entry.path == root:
+                    totals[root] = entry.stat.size
+                elif entry.stat.flags & StatFlag.IS_DIR:
                     totals.setdefault(entry.path, 0)
                 else:
                     _add(totals, root, entry.path, entry.stat.size)
@@ -87,6 +90,16 @@ def du(context: Context, argv: list[str]) -> int:
         records = [{"path": path, "bytes": size} for path, size in totals.items()]
         print(show(context, records, []))
     return 0
+
+
+async def _walk(fs: Filesystem, root: str, depth_max: int | None = None) -> AsyncIterator[Found]:
+    """What is below a directory; a file is all that there is of itself."""
+    info = await fs.stat(root)
+    if not info.flags & StatFlag.IS_DIR:
+        yield Found(root, info)
+        return
+    async for entry in fs.find(root, depth_max=depth_max):
+        yield entry
 
 
 def _add(totals: dict[str, int], root: str, path: str, size: int) -> None:

@@ -19,7 +19,7 @@ from thesan.core.model.errors import OperationError
 
 def test_every_fst_has_an_address_of_its_own(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, 2, 5)
-    assert len({address for address in plan.mgms}) == 2
+    assert len(set(plan.mgms)) == 2
     assert len({split_address(address)[0] for address in plan.fsts}) == 5
     assert plan.url.startswith("root://127.0.0.1:")
 
