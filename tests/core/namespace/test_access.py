@@ -7,7 +7,7 @@ import pytest
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import ADM_GID, ADM_UID, ROOT, Identity
 from thesan.core.namespace import access
-from thesan.core.namespace.inode import S_IFREG, Directory, Inode, new_directory
+from thesan.core.namespace.inode import S_IFREG, Directory, Inode, new_directory, new_inode
 
 OWNER = Identity(9, 9, (9,), "owner", "unix")
 ALICE = Identity(1, 1, (1,), "alice", "unix")
@@ -21,7 +21,7 @@ def _directory(mode: int = 0o755, **xattrs: bytes) -> Directory:
 
 
 def _file(mode: int = 0o644, uid: int = 9) -> Inode:
-    return Inode(S_IFREG | mode, 5, "f", uid, 9, 1, 0, 0, 0, 0, 0, 0, (), None, None, None, 6)
+    return new_inode(S_IFREG | mode, 5, "f", uid, 9, 1, 0, 0, 0, 0, 0, 0, (), fid=6)
 
 
 def _asks(number: int, call, *args: object) -> None:

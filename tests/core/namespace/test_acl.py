@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import ROOT, Identity
 from thesan.core.namespace import acl
-from thesan.core.namespace.inode import S_IFREG, Inode, new_directory
+from thesan.core.namespace.inode import S_IFREG, Inode, new_directory, new_inode
 
 ALICE = Identity(1, 1, (1, 50), "alice", "unix")
 
@@ -115,7 +115,7 @@ def _directory(mode: int = 0o750, **xattrs: bytes):
 
 
 def _file(mode: int = 0o640, uid: int = 9, gid: int = 9, **xattrs: bytes) -> Inode:
-    inode = Inode(S_IFREG | mode, 5, "f", uid, gid, 1, 0, 0, 0, 0, 0, 0, (), None, None, None, 6)
+    inode = new_inode(S_IFREG | mode, 5, "f", uid, gid, 1, 0, 0, 0, 0, 0, 0, (), fid=6)
     inode.xattrs = {name.replace("_", "."): value for name, value in xattrs.items()} or None
     return inode
 

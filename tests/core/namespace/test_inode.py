@@ -6,21 +6,27 @@ from hypothesis import strategies as st
 
 from thesan.core.model.errors import StoreError
 from thesan.core.namespace.inode import (
+    S_IFLNK,
+    S_IFREG,
     Directory,
     Inode,
+    Symlink,
     decode_record,
     decode_xattrs,
     encode_record,
     encode_xattrs,
     new_directory,
+    new_inode,
+    pack_checksums,
     share_int,
     share_locations,
 )
 
 _numbers = st.integers(0, 2**63 - 1)
+_sums = st.none() | st.integers(0, 2**32 - 1)
 _inodes = st.builds(
     Inode,
-    mode=st.sampled_from([0o100644, 0o104755, 0o120777]),
+    mode=st.sampled_from([0o100644, 0o104755]),
     parent=_numbers,
     name=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30),
     uid=st.integers(0, 2**32),
@@ -33,11 +39,28 @@ _inodes = st.builds(
     flags=st.integers(0, 3),
     layout=st.integers(0, 2**32),
     locations=st.lists(st.integers(1, 65534), max_size=4).map(tuple),
-    adler32=st.none() | st.integers(0, 2**32 - 1),
-    crc32c=st.none() | st.integers(0, 2**32 - 1),
-    target=st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=9),
+    body=st.builds(pack_checksums, _sums, _sums),
     fid=_numbers,
 )
+
+
+@given(_sums, _sums)
+def test_checksums_are_known_one_by_one(adler32: int | None, crc32c: int | None) -> None:
+    inode = new_inode(S_IFREG, 1, "f", 0, 0, 1, 0, 0, 0, 0, 0, 0, (), adler32, crc32c)
+    assert (inode.adler32, inode.crc32c, inode.target) == (adler32, crc32c, None)
+
+
+def test_what_is_no_checksum_is_unknown() -> None:
+    assert pack_checksums(-1, 1 << 32) is None
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9))
+def test_a_symbolic_link_has_a_target(target: str) -> None:
+    link = new_inode(S_IFLNK | 0o777, 1, "l", 0, 0, 1, 3, 0, 0, 0, 0, 0, (), target=target, fid=9)
+    again = decode_record(9, encode_record(link))
+    assert isinstance(again, Symlink)
+    assert again.target == target
+    assert (again.adler32, again.crc32c) == (None, None)
 
 
 @given(_inodes)

@@ -4,14 +4,14 @@ import pytest
 
 from thesan.core.model.errors import OperationError
 from thesan.core.model.layouts import ChecksumKind
-from thesan.core.namespace.inode import S_IFREG, Inode
+from thesan.core.namespace.inode import S_IFREG, Inode, new_inode
 from thesan.roles.mgm.checksums import checksum_of, kind_of
 
 ADLER, CRC = ChecksumKind.ADLER, ChecksumKind.CRC32C
 
 
 def inode(size: int, adler32: int | None, crc32c: int | None) -> Inode:
-    return Inode(S_IFREG, 1, "f", 0, 0, 1, size, 0, 0, 0, 0, 0, (), adler32, crc32c, None)
+    return new_inode(S_IFREG, 1, "f", 0, 0, 1, size, 0, 0, 0, 0, 0, (), adler32, crc32c, None)
 
 
 def test_kinds() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from thesan.core.model.identity import ROOT, Identity
-from thesan.core.namespace.inode import S_IFLNK, S_IFREG, Inode, new_directory
+from thesan.core.namespace.inode import S_IFLNK, S_IFREG, Inode, new_directory, new_inode
 from thesan.core.wire.bodies import parse_stat
 from thesan.core.wire.numbers import StatFlag
 from thesan.roles.mgm.stats import flags_of, template
@@ -14,7 +14,7 @@ OTHER = Identity(1, 1, (1,), "stranger")
 
 def inode(mode: int, kind: int = S_IFREG, locations: tuple[int, ...] = ()) -> Inode:
     second = 10**9
-    return Inode(
+    return new_inode(
         kind | mode, 1, "f", 1001, 1001, 1, 7, 5 * second, 6 * second, 4 * second, 0, 0,
         locations, None, None, "there" if kind == S_IFLNK else None, 99,
     )  # fmt: skip

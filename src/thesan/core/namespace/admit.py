@@ -228,9 +228,10 @@ def link(
 def readlink(ns: Namespace, who: Identity, path: str) -> str:
     """Target of a symbolic link. EINVAL for anything else."""
     inode = lookup(ns, path, who, follow=False)
-    if inode.target is None:
+    target = inode.target
+    if target is None:
         raise OperationError(errno.EINVAL, f"{path}: not a symbolic link")
-    return inode.target
+    return target
 
 
 def listing(ns: Namespace, who: Identity, path: str) -> Inode:

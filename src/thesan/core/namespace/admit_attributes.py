@@ -15,7 +15,7 @@ from thesan.core.namespace.access import (
     check_sys_xattr,
     check_write,
 )
-from thesan.core.namespace.inode import PERMISSION_BITS, S_ISGID, S_ISUID, Directory, Inode
+from thesan.core.namespace.inode import PERMISSION_BITS, S_ISGID, S_ISUID, Directory, Inode, Symlink
 from thesan.core.namespace.ops import Op, RemoveXattr, SetAttributes, SetXattr
 from thesan.core.namespace.policy import check_attribute
 from thesan.core.namespace.queries import lookup, parent_of
@@ -131,7 +131,7 @@ def _admit_xattr(ns: Namespace, who: Identity, path: str, name: str) -> Inode:
     if not rest or "\0" in name:
         raise OperationError(errno.EINVAL, f"not an attribute name: {name[:80]!r}")
     inode, parent, actor = _target(ns, who, path)
-    if inode.target is not None:
+    if isinstance(inode, Symlink):
         raise OperationError(errno.EPERM, "a symbolic link has no attributes")
     match prefix:
         case "sys":

@@ -84,9 +84,10 @@ def _final_name(ns: Namespace, who: Identity, path: str) -> tuple[Directory, str
     for _ in range(SYMLINK_FOLLOW_MAX):
         parent, name = resolve(ns, path, who)
         existing = ns.tree.child(parent, name)
-        if existing is None or existing.target is None:
+        target = existing.target if existing is not None else None
+        if target is None:
             return parent, name, existing
-        path = _join(ns.tree.path(parent), existing.target)
+        path = _join(ns.tree.path(parent), target)
     raise OperationError(errno.ELOOP, f"{path}: too many symbolic links")
 
 

@@ -13,6 +13,9 @@ from thesan.core.namespace.inode import (
     S_ISUID,
     Directory,
     Inode,
+    Symlink,
+    new_inode,
+    pack_checksums,
     share_int,
     share_locations,
 )
@@ -44,7 +47,7 @@ def commit_file(tree: Tree, op: CommitFile, tag: int) -> Result:
     lost = _to_discard(tree, op.fid, op.lost, op.locations) if op.lost else ()
 
     replaced = 0
-    if existing is not None and existing.target is None:
+    if existing is not None and not isinstance(existing, Symlink):
         replaced = existing.fid
         _exchange_content(tree, parent, existing, op, tag)
     else:
@@ -60,24 +63,23 @@ def commit_file(tree: Tree, op: CommitFile, tag: int) -> Result:
 def _new_file(parent: Directory, op: CommitFile) -> Inode:
     mtime_ns = op.mtime_ns
     time_ns = mtime_ns if op.time_ns == mtime_ns else op.time_ns
-    return Inode(
-        share_int(S_IFREG | op.mode),
+    return new_inode(
+        S_IFREG | op.mode,
         parent.fid,
         op.name,
-        share_int(op.uid),
-        share_int(op.gid),
+        op.uid,
+        op.gid,
         1,
         op.size,
         mtime_ns,
         time_ns,
         time_ns,
         0,
-        share_int(op.layout),
-        share_locations(op.locations),
+        op.layout,
+        op.locations,
         op.adler32,
         op.crc32c,
-        None,
-        op.fid,
+        fid=op.fid,
     )
 
 
@@ -133,7 +135,7 @@ def _exchange_content(
     inode.size = op.size
     inode.layout = share_int(op.layout)
     inode.locations = share_locations(op.locations)
-    inode.adler32, inode.crc32c = op.adler32, op.crc32c
+    inode.body = pack_checksums(op.adler32, op.crc32c)
     inode.mtime_ns, inode.ctime_ns = op.mtime_ns, op.time_ns
     inode.mode = share_int(inode.mode & ~(S_ISUID | S_ISGID))
     tree.see(op.fid)
@@ -169,7 +171,7 @@ def update_file(tree: Tree, op: UpdateFile, tag: int) -> Result:
     edit.unregister(tree, op.fid, dropped)
     edit.discard(tree, op.fid, never)
     inode.size = op.size
-    inode.adler32, inode.crc32c = op.adler32, op.crc32c
+    inode.body = pack_checksums(op.adler32, op.crc32c)
     inode.mtime_ns, inode.ctime_ns = op.mtime_ns, op.time_ns
     inode.mode = share_int(inode.mode & ~(S_ISUID | S_ISGID))
     _relocate(tree, inode, node, locations, tag)

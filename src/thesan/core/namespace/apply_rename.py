@@ -10,7 +10,7 @@ from thesan.core.namespace.apply_names import (
     parent_of,
     present,
 )
-from thesan.core.namespace.inode import Directory, Inode
+from thesan.core.namespace.inode import Directory, Inode, Symlink
 from thesan.core.namespace.ops import Rename, Result
 from thesan.core.namespace.tree import Tree
 
@@ -48,7 +48,7 @@ def rename(tree: Tree, op: Rename, tag: int) -> Result:
     if target is not source:
         edit.stamp(tree, source, op.time_ns, tag)
     edit.stamp(tree, target, op.time_ns, tag)
-    if isinstance(moved, Directory) or moved.target is not None:
+    if isinstance(moved, Directory | Symlink):
         tree.tree_tag = tag
     return Result(moved.fid, replaced=replaced)
 

@@ -5,6 +5,7 @@ from thesan.core.namespace.inode import (
     FLAG_XATTRS,
     Directory,
     Inode,
+    Symlink,
     encode_record,
     encode_xattrs,
 )
@@ -15,6 +16,7 @@ def record(tree: Tree, inode: Inode, tag: int) -> None:
     """The inode has changed: write its record. Call it last."""
     inode.seq = tag
     inode.text = None
+    tree.tables.touched.append(inode)
     tree.tables.changes.append((keys.inode(inode.fid), encode_record(inode)))
 
 
@@ -64,7 +66,7 @@ def account(tree: Tree, node: int, inode: Inode, sign: int) -> None:
     `node` is the quota node that it belongs to, 0 for none.
     """
     tables = tree.tables
-    if inode.target is not None:
+    if isinstance(inode, Symlink):
         tables.add_to_instance(symlinks=sign)
         logical = physical = 0
     else:
@@ -87,7 +89,7 @@ def charge(tree: Tree, node: int, inode: Inode, physical: int, logical: int, fil
 
 def move_charge(tree: Tree, source: int, target: int, inode: Inode) -> None:
     """A file goes from one quota node to another (0: none)."""
-    logical = inode.size if inode.target is None else 0
+    logical = 0 if isinstance(inode, Symlink) else inode.size
     physical = logical * len(inode.locations)
     if source:
         charge(tree, source, inode, -physical, -logical, -1)
@@ -130,7 +132,7 @@ def drop_name(tree: Tree, directory: Directory, name: str, time_ns: int, tag: in
     caller stamps the directory."""
     inode = directory.children[name]
     node = tree.quota_node(directory)
-    if inode.target is not None:
+    if isinstance(inode, Symlink):
         tree.tree_tag = tag
     if inode.nlink == 1:
         remove_entry(tree, directory, name)

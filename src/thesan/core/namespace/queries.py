@@ -21,7 +21,7 @@ from thesan.core.model.paths import check_name, components, normalise
 from thesan.core.namespace import acl, keys
 from thesan.core.namespace.access import check_search
 from thesan.core.namespace.apply_instance import account_name, limits_of, section
-from thesan.core.namespace.inode import Directory, Inode
+from thesan.core.namespace.inode import Directory, Inode, Symlink
 from thesan.core.namespace.state import Namespace
 
 
@@ -46,7 +46,7 @@ def lookup(ns: Namespace, path: str, identity: Identity, follow: bool = True) ->
                     break
                 node = node.children[name]  # type: ignore[attr-defined]
             else:
-                if node.target is None or not follow:
+                if type(node) is not Symlink or not follow:
                     parent.used = True  # type: ignore[attr-defined]
                     return node
         except (KeyError, AttributeError):
@@ -72,15 +72,16 @@ def _walk(ns: Namespace, names: list[str], who: Identity, follow: bool, path: st
         child = tree.child(node, name)
         if child is None:
             raise OperationError(errno.ENOENT, f"{path}: no such file or directory")
-        if child.target is None or not (ahead or follow):
+        target = child.target
+        if target is None or not (ahead or follow):
             node = child
             continue
         links_seen += 1
         if links_seen > SYMLINK_FOLLOW_MAX:
             raise OperationError(errno.ELOOP, f"{path}: too many symbolic links")
-        if child.target.startswith("/"):
+        if target.startswith("/"):
             node = tree.root
-        ahead += [step for step in reversed(child.target.split("/")) if step not in ("", ".")]
+        ahead += [step for step in reversed(target.split("/")) if step not in ("", ".")]
     return node
 
 
@@ -218,7 +219,7 @@ def du(ns: Namespace, top: Inode, identity: Identity) -> Iterator[TreeUsage]:
                 if inode.fid in linked:
                     continue
                 linked.add(inode.fid)
-            if inode.target is not None:
+            if isinstance(inode, Symlink):
                 usage.symlinks += 1
             else:
                 usage.files += 1

@@ -17,6 +17,7 @@ import msgspec
 from thesan.core.model.errors import StoreError
 from thesan.core.model.limits import COUNTERS_CACHED_MAX
 from thesan.core.namespace import keys
+from thesan.core.namespace.inode import Inode
 
 Change = tuple[bytes, bytes | None]
 """Key and new value; None deletes."""
@@ -72,6 +73,7 @@ class _Pending(msgspec.Struct, gc=False):
     tag: int
     changes: list[Change]
     counts: list[Count]
+    touched: list[Inode]
     digest: bytes
 
 
@@ -86,12 +88,15 @@ class Tables:
         self._pending: deque[_Pending] = deque()
         self.changes: list[Change] = []
         """Of the op at hand. Not visible to reads before `seal`."""
+        self.touched: list[Inode] = []
+        """Inodes whose record the op at hand writes: they carry its tag until it is settled."""
         self._counted: dict[bytes, list[int]] = {}
         self.applied = self._read_applied()
         self.op_count = self.applied.op_count
         self.digest = self.applied.digest
         self.committed_tag = 0
         self._taken_tag = 0
+        self._taken: list[list[Inode]] = []
         self._last_tag = 0
 
     # -- reading ---------------------------------------------------------------------------------
@@ -228,7 +233,8 @@ class Tables:
         none, but what a fresh namespace begins with."""
         changes = self.changes
         counts = [(key, tuple(words)) for key, words in self._counted.items()]
-        self.changes = []
+        touched = self.touched
+        self.changes, self.touched = [], []
         self._counted.clear()
         overlay, groups = self._overlay, self._groups
         for change in changes:
@@ -247,7 +253,7 @@ class Tables:
         self.digest = digest = hashlib.blake2b(
             self.digest + _encoder.encode((changes, counts)), digest_size=DIGEST_BYTES
         ).digest()
-        self._pending.append(_Pending(self.op_count, tag, changes, counts, digest))
+        self._pending.append(_Pending(self.op_count, tag, changes, counts, touched, digest))
 
     def take(self, through_op: int, seq: int, epoch: int, chain_crc: int) -> list[Change]:
         """Changes of the ops up to number `through_op` that were not taken yet, folded, with
@@ -260,6 +266,7 @@ class Tables:
             for change in op.changes:
                 folded[change[0]] = change
             counted.update(op.counts)
+            self._taken.append(op.touched)
             op_count, digest, self._taken_tag = op.number, op.digest, op.tag
         changes = list(folded.values())
         changes += [(key, pack_counters(words)) for key, words in counted.items()]
@@ -279,7 +286,13 @@ class Tables:
                     del group[key]
                     if not group:
                         del self._groups[key[:_GROUP_BYTES]]
-        self.committed_tag = self._taken_tag
+        committed_tag = self.committed_tag = self._taken_tag
+        for touched in self._taken:
+            for inode in touched:
+                if inode.seq <= committed_tag:
+                    # One shared zero for a number of its own: 32 bytes in each of 10^6 inodes.
+                    inode.seq = 0
+        self._taken.clear()
         if len(self._counters) > COUNTERS_CACHED_MAX and not self._pending:
             self._counters.clear()
 
