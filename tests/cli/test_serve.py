@@ -1,0 +1,94 @@
+"""Settings of a daemon: from its file, then from the command line. Running one: tests/system."""
+
+import errno
+
+import pytest
+
+from thesan.cli.context import Context
+from thesan.cli.keytab import create_keytab
+from thesan.cli.main import main
+from thesan.cli.serve import _parser, _settings, daemon
+from thesan.core.model.errors import ConfigError
+
+
+@pytest.fixture
+def keytab(tmp_path):
+    path = tmp_path / "keytab"
+    create_keytab(path)
+    return str(path)
+
+
+@pytest.fixture
+def settings(keytab, tmp_path):
+    def parse(role, *words):
+        data = ("--data", str(tmp_path / "data")) if role == "mgm" else ()
+        options = _parser().parse_args(["run", role, "--keytab", keytab, *data, *words])
+        found = _settings(options)
+        assert found.pop("keytab")
+        return found
+
+    return parse
+
+
+def test_an_mgm(settings):
+    assert settings("mgm") == {}
+    assert settings(
+        *("mgm", "--address", "[::1]:1094", "--members", "a:1,b:2", "--instance", "eos"),
+        *("--trust-user", "5", "--trust-user", "6", "--geotag", "a::b"),
+    ) == {
+        "host": "::1",
+        "port": 1094,
+        "advertise": "[::1]:1094",
+        "geotag": "a::b",
+        "instance": "eos",
+        "mgms": ["a:1", "b:2"],
+        "trust_users": [5, 6],
+    }
+
+
+def test_an_fst(settings):
+    assert settings("fst", "--mgm", "root://a,b:5", "--fs", "/d1", "--fs", "/d2:ssd") == {
+        "mgms": ["a:5", "b:5"],
+        "filesystems": ["/d1", "/d2:ssd"],
+    }
+
+
+def test_the_command_line_wins_over_the_file(settings, tmp_path):
+    path = tmp_path / "thesan.toml"
+    path.write_text('[mgm]\ninstance = "a"\ngeotag = "x"\n[fst]\ngeotag = "y"\n', encoding="utf-8")
+    assert settings("mgm", "--config", str(path), "--geotag", "z") == {
+        "instance": "a",
+        "geotag": "z",
+    }
+    assert settings("fst", "--config", str(path)) == {"geotag": "y"}
+
+
+@pytest.mark.parametrize("text", ["[mgm", "mgm = 1", None])
+def test_an_unusable_file_is_named(settings, tmp_path, text):
+    path = tmp_path / "thesan.toml"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=str(path)):
+        settings("mgm", "--config", str(path))
+
+
+@pytest.mark.parametrize("address", ["nowhere", ":5", "h:x"])
+def test_an_address_has_a_host_and_a_port(settings, address):
+    with pytest.raises(ConfigError, match="is not host:port"):
+        settings("fst", "--address", address)
+
+
+def test_a_keytab_is_needed_and_must_be_closed_to_others(keytab, tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        daemon(Context(), ["run", "fst"])
+    assert caught.value.code == 2
+    (tmp_path / "keytab").chmod(0o644)
+    assert main(["daemon", "run", "fst", "--keytab", keytab]) == errno.EINVAL
+    assert f"keytab {keytab}" in capsys.readouterr().err
+
+
+def test_only_a_journal_that_we_know(keytab, tmp_path, capsys):
+    words = ("--keytab", keytab, "--data", str(tmp_path / "data"), "--address", "127.0.0.1:1")
+    words += ("--journal", "etcd:somewhere", "--log", str(tmp_path / "log"))
+    assert main(["daemon", "run", "mgm", *words]) == errno.EINVAL
+    assert "only sqlite:PATH is known" in capsys.readouterr().err
