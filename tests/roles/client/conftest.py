@@ -42,8 +42,7 @@ WRITES = OpenFlag.DELETE | OpenFlag.NEW | OpenFlag.UPDATE
 class Entropy:
     """Counts."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    count = 0
 
     def token(self, byte_count: int) -> bytes:
         self.count += 1
@@ -62,7 +61,7 @@ class Node(msgspec.Struct):
 
     @property
     def is_dir(self) -> bool:
-        return self.data is None and self.target is None
+        return self.data is self.target is None
 
 
 class Daemon:
@@ -80,9 +79,8 @@ class Daemon:
         """Asked in turn for each request; "pass" goes on to the next, None answers nothing."""
 
     async def start(self) -> None:
-        self.listener = await listen(
-            self, self.host, self.port, entropy=self.cluster.entropy, bulk=None
-        )
+        entropy = self.cluster.entropy
+        self.listener = await listen(self, self.host, self.port, entropy=entropy, bulk=None)
         self.port = self.listener.port
 
     async def stop(self) -> None:
@@ -113,11 +111,7 @@ class Daemon:
             answer = fault(connection, request)
             if answer != "pass":
                 return answer
-        name = type(request).__name__.lower()
-        method = getattr(self, f"on_{name}", None)
-        if method is None:
-            raise OperationError(errno.ENOTSUP, f"no {name} here")
-        return method(connection, request)
+        return getattr(self, f"on_{type(request).__name__.lower()}")(connection, request)
 
     def fail(self, kind: type, answer: Callable[[Any, Any], Any], times: int = 1) -> None:
         """Let the next `times` requests of a kind be answered by `answer(connection, request)`."""
@@ -165,11 +159,9 @@ class Mgm(Daemon):
         return node
 
     def info(self, node: Node) -> bodies.StatInfo:
-        flags = StatFlag.READABLE | (StatFlag.IS_DIR if node.is_dir else 0)
-        size = len(node.data) if node.data is not None else 0
-        return bodies.StatInfo(
-            node.fid, size, int(flags), node.mtime, node.mtime, node.mtime, node.mode, "u", "g"
-        )
+        flags = int(StatFlag.READABLE | (StatFlag.IS_DIR if node.is_dir else 0))
+        size, mtime = len(node.data or b""), node.mtime
+        return bodies.StatInfo(node.fid, size, flags, mtime, mtime, mtime, node.mode, "u", "g")
 
     def on_stat(self, connection, request):
         return responses.ok(request.sid, bodies.build_stat(self.info(self.node(request.path))))
@@ -179,11 +171,8 @@ class Mgm(Daemon):
         if not top.is_dir:
             raise OperationError(errno.ENOTDIR, "not a directory")
         prefix = request.path.rstrip("/") + "/"
-        names = [
-            path[len(prefix) :]
-            for path in self.cluster.names
-            if path.startswith(prefix) and path != "/" and "/" not in path[len(prefix) :]
-        ]
+        below = [path[len(prefix) :] for path in self.cluster.names if path.startswith(prefix)]
+        names = [name for name in below if name and "/" not in name]
         if not request.options & DirListFlag.STAT:
             return responses.ok(request.sid, bodies.build_dirlist([n.encode() for n in names]))
         entries = [
@@ -230,10 +219,8 @@ class Mgm(Daemon):
         return responses.ok(request.sid)
 
     def on_locate(self, connection, request):
-        return responses.ok(
-            request.sid,
-            bodies.build_locate([bodies.Location(str(fst.endpoint)) for fst in self.cluster.fsts]),
-        )
+        places = [bodies.Location(str(fst.endpoint)) for fst in self.cluster.fsts]
+        return responses.ok(request.sid, bodies.build_locate(places))
 
     def on_open(self, connection, request):
         names = self.cluster.names
@@ -251,27 +238,23 @@ class Mgm(Daemon):
 
     def on_query(self, connection, request):
         if request.infotype == QueryCode.CHECKSUM:
-            path, _, _ = request.args.decode().partition("?")
-            data = self.node(path).data or b""
-            body = bodies.build_checksum("adler32", f"{zlib.adler32(data):08x}")
-            return responses.ok(request.sid, body)
+            data = self.node(request.args.decode().partition("?")[0]).data or b""
+            value = f"{zlib.adler32(data):08x}"
+            return responses.ok(request.sid, bodies.build_checksum("adler32", value))
         if request.infotype == QueryCode.CONFIG:
-            keys = request.args.decode().split()
-            known = {"version": "v1"}
-            body = bodies.build_config([(key, known.get(key)) for key in keys])
-            return responses.ok(request.sid, body)
+            values = [(key, {"version": "v1"}.get(key)) for key in request.args.decode().split()]
+            return responses.ok(request.sid, bodies.build_config(values))
         message = decode_request(request.args)
         self.cluster.control.append(message)
         match message:
             case FileOp():
-                result = self.file_op(message)
-                return responses.ok(request.sid, encode_reply(FileOpReply(result)))
+                reply = FileOpReply(self.file_op(message))
             case Admin():
                 page = int(message.args.get("page", "0"))
                 reply = AdminReply([{"page": page}], next_page=str(page + 1) if page < 2 else "")
-                return responses.ok(request.sid, encode_reply(reply))
             case _:
                 raise OperationError(errno.ENOTSUP, "no")
+        return responses.ok(request.sid, encode_reply(reply))
 
     def file_op(self, message: FileOp) -> dict[str, Any]:
         names, path = self.cluster.names, message.path
@@ -290,7 +273,7 @@ class Mgm(Daemon):
             case "touch":
                 names.setdefault(path, Node(self.cluster.next_fid(), data=b""))
             case "utime":
-                self.node(path).mtime = message.args.get("mtime_ns", 0) // 10**9
+                self.node(path).mtime = message.args["mtime_ns"] // 10**9
             case "lstat":
                 return {"mode": stat_bits.S_IFREG, "fid": self.node(path, follow=False).fid}
             case _:
@@ -299,29 +282,19 @@ class Mgm(Daemon):
 
     def on_fattr(self, connection, request):
         xattrs = self.node(request.path).xattrs
-        match request.subcode:
-            case FAttrCode.LIST:
-                body = build_fattr_list(sorted(xattrs.items()), values=True)
-            case FAttrCode.GET:
-                body = build_fattr(
-                    [
-                        FAttrResult(name, 0, xattrs[name])
-                        if name in xattrs
-                        else FAttrResult(name, 3027)
-                        for name in request.names
-                    ],
-                    values=True,
-                )
-            case FAttrCode.SET:
-                xattrs.update(zip(request.names, request.values, strict=True))
-                body = build_fattr([FAttrResult(name) for name in request.names])
-            case _:
-                body = build_fattr(
-                    [
-                        FAttrResult(name, 0 if xattrs.pop(name, None) is not None else 3027)
-                        for name in request.names
-                    ]
-                )
+        if request.subcode == FAttrCode.LIST:
+            body = build_fattr_list(sorted(xattrs.items()), values=True)
+            return responses.ok(request.sid, body)
+        results = [FAttrResult(name, 0, xattrs.get(name, b"")) for name in request.names]
+        if request.subcode == FAttrCode.SET:
+            xattrs.update(zip(request.names, request.values, strict=True))
+        else:
+            for result in results:
+                result.code = 0 if result.name in xattrs else 3027
+        if request.subcode == FAttrCode.DELETE:
+            for name in request.names:
+                xattrs.pop(name, None)
+        body = build_fattr(results, values=request.subcode == FAttrCode.GET)
         return responses.ok(request.sid, body)
 
 
@@ -337,8 +310,8 @@ class Fst(Daemon):
 
     settings = FST_SETTINGS
 
-    def __init__(self, cluster: "Cluster", host: str, port: int) -> None:
-        super().__init__(cluster, host, port)
+    def __init__(self, *place) -> None:
+        super().__init__(*place)
         self.writes_in_order: list[int] = []
 
     def on_open(self, connection, request):
@@ -353,19 +326,16 @@ class Fst(Daemon):
         handle = max(connection.state, default=0) + 1
         connection.state[handle] = OpenFile(request.path, data, writes, request.mode)
         fid = node.fid if node is not None else 999
-        info = bodies.StatInfo(fid, len(data), int(StatFlag.READABLE), 0)
-        return responses.ok(request.sid, bodies.build_open(handle, bodies.build_stat(info)))
+        text = bodies.build_stat(bodies.StatInfo(fid, len(data), int(StatFlag.READABLE), 0))
+        return responses.ok(request.sid, bodies.build_open(handle, text))
 
     def file(self, connection, fh: int) -> OpenFile:
-        if fh not in connection.state:
-            raise OperationError(errno.EBADF, "not open")
         return connection.state[fh]
 
     def on_read(self, connection, request):
         data = self.file(connection, request.fh).data
-        return responses.ok(
-            request.sid, bytes(data[request.offset : request.offset + request.length])
-        )
+        part = bytes(data[request.offset : request.offset + request.length])
+        return responses.ok(request.sid, part)
 
     def on_pgread(self, connection, request):
         data = self.file(connection, request.fh).data
@@ -415,9 +385,8 @@ class Fst(Daemon):
         file = self.file(connection, request.fh)
         del connection.state[request.fh]
         if file.writes:
-            self.cluster.names[file.path] = Node(
-                self.cluster.next_fid(), bytes(file.data), mode=file.mode
-            )
+            node = Node(self.cluster.next_fid(), bytes(file.data), mode=file.mode)
+            self.cluster.names[file.path] = node
 
 
 class Cluster:
@@ -490,8 +459,7 @@ def cluster_run():
             finally:
                 await cluster.stop()
             assert not cluster.faults, cluster.faults
-            left = asyncio.all_tasks() - {asyncio.current_task()}
-            assert not left, left
+            assert asyncio.all_tasks() == {asyncio.current_task()}
 
         asyncio.run(main())
 
