@@ -294,6 +294,8 @@ def decode_xattrs(fid: int, record: bytes) -> dict[str, bytes]:
         raise StoreError(f"unreadable attribute record {fid}: {error}") from error
 
 
+_SMALL_INT_MAX: Final = 256
+"""CPython has one object for each of these anyway."""
 _SHARED_MAX: Final = 65536
 _shared: dict[int | tuple[int, ...], int | tuple[int, ...]] = {}
 """Values that many inodes have in common: modes, owners, layouts, location sets, parents."""
@@ -319,13 +321,25 @@ def _keep(value: int | tuple[int, ...]) -> int | tuple[int, ...]:
 
 
 def _share(inode: Inode) -> None:
-    inode.mode = share_int(inode.mode)
-    inode.uid = share_int(inode.uid)
-    inode.gid = share_int(inode.gid)
-    inode.layout = share_int(inode.layout)
-    inode.locations = share_locations(inode.locations)
-    mtime_ns = inode.mtime_ns
-    if inode.ctime_ns == mtime_ns:
-        inode.ctime_ns = mtime_ns
-    if inode.birth_ns == mtime_ns:
-        inode.birth_ns = mtime_ns
+    get = _shared.get
+    mode, uid, gid, layout, locations = (
+        inode.mode,
+        inode.uid,
+        inode.gid,
+        inode.layout,
+        inode.locations,
+    )
+    inode.mode = get(mode) or _keep(mode)  # type: ignore[assignment]
+    if uid > _SMALL_INT_MAX:
+        inode.uid = get(uid) or _keep(uid)  # type: ignore[assignment]
+    if gid > _SMALL_INT_MAX:
+        inode.gid = get(gid) or _keep(gid)  # type: ignore[assignment]
+    if layout > _SMALL_INT_MAX:
+        inode.layout = get(layout) or _keep(layout)  # type: ignore[assignment]
+    if locations:
+        inode.locations = get(locations) or _keep(locations)  # type: ignore[assignment]
+    mtime_ns, ctime_ns = inode.mtime_ns, inode.ctime_ns
+    if ctime_ns == mtime_ns:
+        inode.ctime_ns = ctime_ns = mtime_ns
+    if inode.birth_ns == ctime_ns:
+        inode.birth_ns = ctime_ns

@@ -103,13 +103,15 @@ class Tree:
         children = directory.children
         missing = [(name, fid) for name, fid in rows if name not in children]
         if missing:
-            records = self.tables.get_many([keys.inode(fid) for _, fid in missing])
-            for (name, fid), record in zip(missing, records, strict=True):
-                inode = self.linked.get(fid)
+            wanted = [keys.inode(fid) for _, fid in missing]
+            records = self.tables.get_many(wanted)
+            linked = self.linked
+            for (name, fid), key, record in zip(missing, wanted, records, strict=True):
+                inode = linked.get(fid)
                 if inode is None:
                     if record is None:
                         raise StoreError(f"entry {name!r} of {directory.fid} names {fid}: absent")
-                    inode = self._decode(fid, record)
+                    inode = self._decode(fid, key, record)
                 self.attach(directory, name, inode)
         return [children[name] for name, _ in rows]
 
@@ -143,10 +145,11 @@ class Tree:
         known = self.directories.get(fid) or self.linked.get(fid)
         if known is not None:
             return known
-        record = self.tables.get(keys.inode(fid))
+        key = keys.inode(fid)
+        record = self.tables.get(key)
         if record is None:
             return None
-        inode = self._decode(fid, record)
+        inode = self._decode(fid, key, record)
         parent = self.directory(inode.parent)
         if parent is None:
             raise StoreError(f"inode {fid} has lost its parent {inode.parent}")
@@ -182,12 +185,13 @@ class Tree:
             self.fid_seen = fid + 1
 
     def _load(self, fid: int) -> Inode | None:
-        record = self.tables.get(keys.inode(fid))
-        return self._decode(fid, record) if record is not None else None
+        key = keys.inode(fid)
+        record = self.tables.get(key)
+        return self._decode(fid, key, record) if record is not None else None
 
-    def _decode(self, fid: int, record: bytes) -> Inode:
+    def _decode(self, fid: int, key: bytes, record: bytes) -> Inode:
         inode = decode_record(fid, record)
-        inode.seq = self.tables.pending_tag(keys.inode(fid))
+        inode.seq = self.tables.pending_tag(key)
         if inode.flags & FLAG_XATTRS:
             xattrs = self.tables.get(keys.xattrs(fid))
             if xattrs is None:
