@@ -5,7 +5,6 @@ Small, but it speaks the real wire over real sockets; what a file holds appears 
 
 import asyncio
 import errno
-import stat as stat_bits
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -98,9 +97,6 @@ class Daemon:
         connection.identity = NOBODY
         connection.state = {}
         return responses.ok(request.sid, bodies.build_login(connection.session_id))
-
-    def auth(self, connection, request):
-        raise OperationError(errno.EBADE, "nobody asked")
 
     def closed(self, connection):
         pass
@@ -275,7 +271,7 @@ class Mgm(Daemon):
             case "utime":
                 self.node(path).mtime = message.args["mtime_ns"] // 10**9
             case "lstat":
-                return {"mode": stat_bits.S_IFREG, "fid": self.node(path, follow=False).fid}
+                return {"mode": 0o100644, "fid": self.node(path, follow=False).fid}
             case _:
                 return dict(message.args)
         return {}
@@ -361,9 +357,10 @@ class Fst(Daemon):
         return responses.ok(request.sid)
 
     def on_pgwrite(self, connection, request):
-        data, bad = split_pages(request.data, request.offset)
-        self.store(connection, request.fh, request.offset, data)
-        return pgwrite_answer(request.sid, request.offset, len(data), bad)
+        start = request.offset
+        data, bad = split_pages(request.data, start)
+        self.store(connection, request.fh, start, data)
+        return pgwrite_answer(request.sid, start, len(data), bad)
 
     def on_sync(self, connection, request):
         self.file(connection, request.fh)
