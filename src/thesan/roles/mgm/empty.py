@@ -5,6 +5,7 @@ What else a client may do with a handle is answered too, so that no client sees 
 """
 
 import errno
+from typing import Final
 
 from thesan.core.model.errors import OperationError
 from thesan.core.model.limits import EMPTY_HANDLES_MAX
@@ -30,6 +31,8 @@ from thesan.roles.mgm.master import Master
 from thesan.roles.mgm.sessions import Session
 from thesan.roles.mgm.stats import flags_of, template
 
+_RETSTAT: Final = int(OpenFlag.RETSTAT)
+
 
 def _session(connection: ServerConnection) -> Session:
     session = connection.state
@@ -54,7 +57,7 @@ def open_empty(
     session.handle_next = fh = session.handle_next + 1
     session.empty_files[fh] = inode.fid
     stat_text = None
-    if request.options & OpenFlag.RETSTAT:
+    if request.options & _RETSTAT:
         stat_text = _stat_text(master, connection, inode)
     return master.show(connection, inode.seq, request.sid, build_open(fh, stat_text))
 

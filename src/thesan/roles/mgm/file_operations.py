@@ -175,7 +175,7 @@ def _touch(master: Master, call: Call) -> Result:
     call.args.done()
     namespace = master.namespace
     directory = queries.resolve(namespace, call.path, call.who)[0]
-    layout = new_file(master.view, directory, 0).layout
+    layout = new_file(master, directory, 0).layout
     fid = 0
     for op in admit.touch(
         namespace, call.who, call.path, mode, master.now_ns(), master.fids.take, layout, call.op_id

@@ -6,7 +6,7 @@ Precedence as in EOS: `sys.forced.*` of the directory, then `user.forced.*`, the
 
 import errno
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -16,13 +16,12 @@ from thesan.core.model.limits import REPLICA_COUNT_MAX
 from thesan.core.namespace.inode import Inode
 from thesan.core.namespace.policy import Policy, policy_of
 from thesan.core.placement.records import SpaceRecord
-from thesan.roles.mgm.view import ClusterView
 
 DEFAULT_SPACE: Final = "default"
 _KINDS: Final = {"plain": LayoutKind.PLAIN, "replica": LayoutKind.REPLICA}
+_NO_SPACE: Final = SpaceRecord()
 _REPLICA_COUNT_DEFAULT: Final = 2
 """Of the layout `replica` without a number, as EOS."""
-_NO_SPACE: Final = SpaceRecord()
 
 
 class NewFile(msgspec.Struct, frozen=True, gc=False):
@@ -36,7 +35,13 @@ class NewFile(msgspec.Struct, frozen=True, gc=False):
     """Bytes to find room for on each filesystem."""
 
 
-def new_file(view: ClusterView, directory: Inode, size: int) -> NewFile:
+class Spaces(Protocol):
+    """Where the records of spaces come from: the cluster view, or a cache of it."""
+
+    def spaces(self) -> Mapping[str, SpaceRecord]: ...
+
+
+def new_file(source: Spaces, directory: Inode, size: int) -> NewFile:
     """For a file in `directory` whose client announced `size` bytes (0: it did not say).
 
     Raises OperationError: EFBIG or EINVAL for a size that the directory forbids.
@@ -45,7 +50,7 @@ def new_file(view: ClusterView, directory: Inode, size: int) -> NewFile:
     if size:
         check_size(policy, size)
     space = policy.space or DEFAULT_SPACE
-    settings = view.spaces().get(space, _NO_SPACE).settings
+    settings = source.spaces().get(space, _NO_SPACE).settings
     count = policy.replica_count or _count_of(settings)
     kind = policy.layout
     if kind is None:

@@ -6,7 +6,7 @@ nothing in here is ever converted from one role to another.
 
 import asyncio
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from thesan.core.authority.keytab import Keytab
 from thesan.core.authority.rules import VID_SECTION, VidRules, parse_rules
@@ -17,6 +17,7 @@ from thesan.core.model.units import NS_PER_S
 from thesan.core.namespace import queries
 from thesan.core.namespace.ops import ConfigSet, Op, ReserveFids, Result
 from thesan.core.namespace.state import Namespace
+from thesan.core.placement.records import SpaceRecord
 from thesan.core.placement.topology import Topology
 from thesan.core.wire import responses
 from thesan.io.tasks import TaskOwner
@@ -81,6 +82,7 @@ class Master:
         self.context: AdminContext
         """What admin verbs see of this; set by `mastership`, which knows more than a Master."""
         self._rules: VidRules | None = None
+        self._spaces: Mapping[str, SpaceRecord] | None = None
 
     # -- time ----------------------------------------------------------------------------------
     def now_ns(self) -> int:
@@ -146,6 +148,7 @@ class Master:
 
     def _config_changed(self, section: str) -> None:
         self.view.config_changed(section)
+        self._spaces = None
         if section in SECTIONS:
             self.config_number = self.namespace.op_count
         if section == VID_SECTION:
@@ -154,6 +157,12 @@ class Master:
             self.pipeline.held.call(
                 self.pipeline.head, lambda: self.sessions.remap(self.rules, self.now_s())
             )
+
+    def spaces(self) -> Mapping[str, SpaceRecord]:
+        """Records of all spaces, kept until the configuration changes."""
+        if self._spaces is None:
+            self._spaces = self.view.spaces()
+        return self._spaces
 
     # -- the cluster -----------------------------------------------------------------------------
     def topology(self) -> Topology:

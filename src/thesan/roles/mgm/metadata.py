@@ -5,6 +5,7 @@ met something that is not durable; mutations leave when they are.
 """
 
 import errno
+from typing import Final
 
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import Identity
@@ -29,8 +30,9 @@ from thesan.roles.mgm import empty
 from thesan.roles.mgm.master import Master
 from thesan.roles.mgm.stats import flags_of, template
 
-_VFS = int(StatOption.VFS)
-_DIRECTORY_MODE = 0o755
+_VFS: Final = int(StatOption.VFS)
+_PARENTS: Final = int(MkdirFlag.PARENTS)
+_DIRECTORY_MODE: Final = 0o755
 
 
 def caller(connection: ServerConnection) -> Identity:
@@ -94,7 +96,7 @@ def statx(master: Master, connection: ServerConnection, request: StatX) -> bytes
 def mkdir(master: Master, connection: ServerConnection, request: Mkdir) -> bytes | None:
     """kXR_mkdir, with parents when asked. `mkdir -p` of what is there is fine."""
     mode = request.mode & PERMISSION_BITS or _DIRECTORY_MODE
-    parents = bool(request.options & MkdirFlag.PARENTS)
+    parents = bool(request.options & _PARENTS)
     for op in admit.mkdir(
         master.namespace,
         caller(connection),

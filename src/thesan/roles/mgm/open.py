@@ -54,7 +54,9 @@ def open_file(master: Master, connection: ServerConnection, request: Open) -> by
 # -- reading ---------------------------------------------------------------------------------------
 def _open_read(master: Master, connection: ServerConnection, request: Open) -> bytes | None:
     who = caller(connection)
-    path = normalise(request.path)
+    path = request.path
+    if "//" in path or "/." in path or path[-1:] == "/":
+        path = normalise(path)
     inode = admit.read(master.namespace, who, path)
     if not inode.locations and not inode.size:
         return open_empty(master, connection, request, inode)
@@ -70,7 +72,8 @@ def readable_replica(master: Master, connection: ServerConnection, inode: Inode,
     tried = topology.fsids_of_hosts(_tried_hosts(cgi)) if "tried=" in cgi else _NONE
     geotag = _session(connection).geotag
     try:
-        fsid = choose_read(topology, inode.locations, geotag, tried, master.dice.number())
+        dice = master.dice.number() if len(inode.locations) > 1 else 0
+        fsid = choose_read(topology, inode.locations, geotag, tried, dice)
     except OperationError as error:
         if master.is_patient(inode.locations):
             raise OperationError(errno.EAGAIN, error.text) from error
@@ -110,7 +113,7 @@ def start_upload(
     """Place a new file and note the upload: (head, CGI of the redirect)."""
     who = caller(connection)
     directory = queries.resolve(master.namespace, path, who)[0]
-    new = new_file(master.view, directory, _booking_of(parse_cgi(client_cgi)))
+    new = new_file(master, directory, _booking_of(parse_cgi(client_cgi)))
     admitted = admit.upload(
         master.namespace, who, path, mode, new.booking_bytes, new.replica_count, exclusive
     )
