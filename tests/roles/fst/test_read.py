@@ -117,8 +117,7 @@ def test_many_in_flight_and_a_close_in_between(bench):
     async def body(b):
         client, fh = await opened(b, "cached")
         reads = [
-            asyncio.ensure_future(client.read(fh, offset, length))
-            for offset, length in PIECES * 5
+            asyncio.ensure_future(client.read(fh, offset, length)) for offset, length in PIECES * 5
         ]
         await asyncio.sleep(0)
         closing = asyncio.ensure_future(client.close(fh))
@@ -141,7 +140,7 @@ def test_a_read_is_cut_at_the_limit(bench, monkeypatch):
 
 
 def test_an_answer_on_a_substream(bench):
-    """kXR_bind: what a read asks for by path_id arrives there; for a wrong one there is an error."""
+    """kXR_bind: what a read asks for by path_id arrives there; a wrong one is an error."""
 
     async def body(b):
         client, fh = await opened(b, "cached")

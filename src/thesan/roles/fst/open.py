@@ -26,7 +26,7 @@ from thesan.roles.fst.finish import marker_of
 from thesan.roles.fst.gate import Gate, client_of
 from thesan.roles.fst.handles import OpenFile, Reader, Session, UploadHandle
 from thesan.roles.fst.links import Link, Peers
-from thesan.roles.fst.records import Fmd
+from thesan.roles.fst.records import Fmd, Marker
 from thesan.roles.fst.recovery import Recovery
 from thesan.roles.fst.store import FsStore
 from thesan.roles.fst.tpc import Rendezvous
@@ -220,12 +220,10 @@ class Opener:
                 handle = await self._open_data(store, origin, is_new=leftover is None)
             except OperationError as error:
                 store.note_error(error)
-                if leftover is not None:
-                    self._recovery.add(store, fid, leftover, 0.0)
+                if error.errno != errno.ESTALE:
+                    await self._undo(store, origin, leftover)
                 raise
-            upload = await self._begin(
-                store, origin, handle, capability, resumed=leftover is not None, fresh=fresh
-            )
+            upload = await self._begin(store, origin, handle, capability, leftover, fresh=fresh)
             self._uploads.add(upload)
         finally:
             self._uploads.end_open(store.fsid, fid)
@@ -262,12 +260,19 @@ class Opener:
         origin: Origin,
         handle: Handle,
         capability: Capability,
+        leftover: Marker | None,
         *,
-        resumed: bool,
         fresh: bool,
     ) -> Upload:
         """Open the other replicas and make the upload; if that fails nothing is left of it."""
-        size = await store.disk.size(handle)
+        resumed = leftover is not None
+        try:
+            size = await store.disk.size(handle)
+        except OperationError as error:
+            store.note_error(error)
+            await store.disk.close(handle)
+            await self._undo(store, origin, leftover)
+            raise
         upload = Upload(
             store, origin, handle, size, [], capability.booking_size, self._tasks, self._log
         )
@@ -282,11 +287,20 @@ class Opener:
         except OperationError:
             await asyncio.gather(*[_settled(link) for link in upload.links])
             await upload.end()
-            if origin.op == Op.CREATE:
-                await store.remove_data(origin.fid)
-                await store.unmark(origin.fid)
+            await self._undo(store, origin, leftover)
             raise
         return upload
+
+    async def _undo(self, store: FsStore, origin: Origin, leftover: Marker | None) -> None:
+        """The open failed: a new file is removed, one that was there is as it was."""
+        if leftover is not None or origin.op == Op.CREATE:
+            marker = leftover or marker_of(origin, store.fsid)
+            self._recovery.add(store, origin.fid, marker, 0.0)
+            return
+        try:
+            await store.unmark(origin.fid)
+        except OperationError as error:
+            store.note_error(error)
 
     async def _open_links(
         self, upload: Upload, replicas: tuple[Replica, ...], *, fresh: bool

@@ -6,7 +6,8 @@
     open, new file                 the MGM is asked: registered (its marker came back with a crash)
     or not readable                is kept, anything else was never committed and is removed
     open, changed in place, head   what is on this disk is the truth now: summed and committed, the
-                                   other replicas are reported as failed
+                                   other replicas are reported as failed; an only replica that
+                                   is as before is left alone
     open, changed in place, other  the MGM is asked: registered is summed and kept, else removed
 
 An unfinished upload waits for its client for a while first (`delay_seconds`).
@@ -155,12 +156,19 @@ class Recovery:
 
     async def _recommit(self, store: FsStore, marker: Marker) -> str:
         """A file that was changed in place, and whose last state nobody confirmed."""
+        before = await self._record(store, marker.fid)
         try:
             fmd = await self._sum(store, marker)
         except OperationError as error:
             if error.errno != errno.ENOENT:
                 raise
             return await self._ask(store, marker.fid)
+        if not marker.other_fsids and before is not None and _same(before, fmd):
+            # With other replicas it must be committed all the same: one of them may have got a
+            # write that never reached this disk.
+            await store.set_fmd(before)
+            await store.unmark(marker.fid)
+            return "unchanged"
         commit = Commit(
             node=self._commits.node,
             grant=marker.grant,
@@ -170,6 +178,14 @@ class Recovery:
             epoch=self._epoch(),
         )
         return await self._commit(store, marker, encode_request(commit))
+
+    async def _record(self, store: FsStore, fid: int) -> Fmd | None:
+        try:
+            return await store.fmd(fid)
+        except OperationError as error:
+            if error.errno == errno.ENOENT:
+                return None
+            raise
 
     async def _sum(self, store: FsStore, marker: Marker) -> Fmd:
         """Write the record that fits the content. Raises OperationError."""
@@ -194,3 +210,8 @@ class Recovery:
         finally:
             await disk.close(handle)
         return fmd
+
+
+def _same(one: Fmd, other: Fmd) -> bool:
+    """The same content."""
+    return (one.size, one.adler32, one.crc32c) == (other.size, other.adler32, other.crc32c)

@@ -150,8 +150,11 @@ class Upload:
         step = _Step(done, offset, offset + len(data))
         self._put(partial(self._write, step, data))
 
-    async def truncate(self, size: int) -> None:
-        """Set the size on all replicas. Raises OperationError."""
+    def truncate(self, size: int) -> "asyncio.Future[None]":
+        """Set the size on all replicas, in turn: what is asked from now on comes after it.
+
+        The future raises OperationError. So do those of `sync` and `drain`.
+        """
 
         async def here() -> None:
             await self.store.disk.truncate(self.handle, size)
@@ -159,15 +162,15 @@ class Upload:
             self._resize(size)
             self.sums.truncated(size)
 
-        await self._on_all(here, lambda link: link.truncate(size))
+        return self._on_all(here, lambda link: link.truncate(size))
 
-    async def sync(self) -> None:
-        """Make everything written so far durable on all replicas. Raises OperationError."""
-        await self._on_all(lambda: self.store.disk.sync(self.handle), lambda link: link.sync())
+    def sync(self) -> "asyncio.Future[None]":
+        """Make everything asked before durable on all replicas."""
+        return self._on_all(lambda: self.store.disk.sync(self.handle), lambda link: link.sync())
 
-    async def drain(self) -> None:
-        """Wait until everything asked so far is done. Raises the upload's error."""
-        await self._on_all(_nothing, None)
+    def drain(self) -> "asyncio.Future[None]":
+        """Done when everything asked before is done."""
+        return self._on_all(_nothing, None)
 
     async def seal(self, mtime_ns: int) -> Sealed:
         """Make this replica durable, with its record; after `drain`. Raises OperationError."""
@@ -391,15 +394,18 @@ class Upload:
         except OperationError as error:
             self.lose(link, error)
 
-    async def _on_all(
+    def _on_all(
         self,
         here: Callable[[], Awaitable[None]],
         there: Callable[[Link], Awaitable[None]] | None,
-    ) -> None:
+    ) -> "asyncio.Future[None]":
         """In turn, on this disk and on all replicas at once."""
-        if self.phase is Phase.ENDED:
-            raise OperationError(errno.EBADF, _OVER)
         finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Whoever asked may be gone when the answer comes.
+        finished.add_done_callback(_look_at)
+        if self.phase is Phase.ENDED:
+            finished.set_exception(OperationError(errno.EBADF, _OVER))
+            return finished
 
         async def work() -> None:
             try:
@@ -423,7 +429,12 @@ class Upload:
                     finished.set_result(None)
 
         self._put(work)
-        await finished
+        return finished
+
+
+def _look_at(finished: "asyncio.Future[None]") -> None:
+    if not finished.cancelled():
+        finished.exception()
 
 
 async def _nothing() -> None:

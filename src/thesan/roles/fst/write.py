@@ -4,8 +4,9 @@ Data go into the upload's queue and are answered from there; whatever ends an up
 when its outcome is known.
 """
 
+import asyncio
 import errno
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from functools import partial
 from typing import Any, assert_never
 
@@ -30,7 +31,7 @@ from thesan.io.transport.server import ServerConnection
 from thesan.roles.fst.answers import Answer, LateAnswers
 from thesan.roles.fst.finish import Finisher
 from thesan.roles.fst.gate import Gate, client_of
-from thesan.roles.fst.handles import Reader, Session, UploadHandle
+from thesan.roles.fst.handles import Reader, Session
 from thesan.roles.fst.open import Opener
 from thesan.roles.fst.tpc import Rendezvous
 from thesan.roles.fst.upload import Phase, Upload
@@ -101,7 +102,8 @@ class Writes:
             if failures or not wants_sync:
                 _answer_write(connection, request.sid, failures[0] if failures else None)
             else:
-                self._late.later(connection, request.sid, self._sync_all(request.sid, uploads))
+                syncs = [upload.sync() for upload in dict.fromkeys(uploads)]
+                self._late.later(connection, request.sid, _all_done(request.sid, syncs))
 
         view = memoryview(request.data)
         position = 0
@@ -110,11 +112,6 @@ class Writes:
             position += length
         return None
 
-    async def _sync_all(self, sid: bytes, uploads: list[Upload]) -> Answer:
-        for upload in dict.fromkeys(uploads):
-            await upload.sync()
-        return responses.ok(sid)
-
     # -- sync and truncate -------------------------------------------------------------------
     def sync(self, connection: ServerConnection, session: Session, request: Sync) -> Answer | None:
         """Durable data; of a third-party copy's destination, the start or the end of the copy."""
@@ -122,18 +119,15 @@ class Writes:
         if isinstance(file, Reader):
             return responses.ok(request.sid)
         pull = file.pull
-        if pull is not None and not pull.is_started:
+        if pull is None:
+            work = _done(request.sid, file.upload.sync())
+        elif pull.is_started:
+            work = _done(request.sid, pull.finished())
+        else:
             pull.start()
             return responses.ok(request.sid)
-        self._late.later(connection, request.sid, self._sync(request, file))
+        self._late.later(connection, request.sid, work)
         return None
-
-    async def _sync(self, request: Sync, file: UploadHandle) -> Answer:
-        if file.pull is not None:
-            await file.pull.finished()
-        else:
-            await file.upload.sync()
-        return responses.ok(request.sid)
 
     def truncate(
         self, connection: ServerConnection, session: Session, request: Truncate
@@ -143,13 +137,10 @@ class Writes:
         if request.path:
             work = self._truncate_path(connection, request)
         else:
-            work = self._truncate(request, session.upload(request.fh))
+            # Takes its turn now, not when the answer's task begins.
+            work = _done(request.sid, session.upload(request.fh).truncate(request.size))
         self._late.later(connection, request.sid, work)
         return None
-
-    async def _truncate(self, request: Truncate, upload: Upload) -> Answer:
-        await upload.truncate(request.size)
-        return responses.ok(request.sid)
 
     async def _truncate_path(self, connection: ServerConnection, request: Truncate) -> Answer:
         """An update that has no handle: begun, cut and committed in one request."""
@@ -237,6 +228,17 @@ class Writes:
     async def _settle(self, upload: Upload, order: Settle) -> Outcome:
         await self._uploads.settle(upload, keep=order.keep)
         return Done()
+
+
+async def _done(sid: bytes, work: Awaitable[None]) -> Answer:
+    await work
+    return responses.ok(sid)
+
+
+async def _all_done(sid: bytes, works: "list[asyncio.Future[None]]") -> Answer:
+    for work in works:
+        await work
+    return responses.ok(sid)
 
 
 async def _outcome(sid: bytes, work: Coroutine[Any, Any, Outcome]) -> Answer:
