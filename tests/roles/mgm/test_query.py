@@ -4,9 +4,9 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from thesan.core.authority.capability import Op
+from thesan.core.namespace.ops import UpdateFile
 from thesan.core.wire.bodies import parse_checksum, parse_config
-from thesan.core.wire.numbers import PrepareFlag, QueryCode
+from thesan.core.wire.numbers import PrepareFlag, QueryCode, Status
 from thesan.core.wire.requests import Mkdir, Prepare, Query, Set
 
 SID = b"\0\1"
@@ -53,11 +53,13 @@ def test_the_checksum_of_nothing_is_known(bench) -> None:
 
 def test_an_unknown_checksum_is_asked_of_an_fst(cluster) -> None:
     fid = cluster.store_file("/f")
-    cluster.mgm.master.namespace.tree.inode(fid).adler32 = None
-    request = Query(SID, int(QueryCode.CHECKSUM), args=b"/f")
-    request_with_path = msgspec.structs.replace(request)
-    status, body = cluster.ask(request_with_path)
-    assert status == 4004
+
+    async def forget() -> None:
+        cluster.mgm.master.submit(UpdateFile(fid, 10, None, None, 1, 1))
+
+    cluster.run(forget())
+    status, body = cluster.ask(Query(SID, int(QueryCode.CHECKSUM), args=b"/f"))
+    assert status == Status.REDIRECT
     assert b"cap=" in body
 
 
@@ -116,4 +118,3 @@ def test_prepare_answers_an_id_and_its_status(cluster) -> None:
     body = ask(cluster, QueryCode.PREPARE, f"{request_id}\n/f\n/none")
     status = msgspec.json.decode(body.rstrip(b"\0"))
     assert [one["online"] for one in status["responses"]] == [True, False]
-    assert Op.READ  # nothing was redirected: staging is never needed
