@@ -305,10 +305,10 @@ def test_a_slow_answer_is_not_silence(loop_run, monkeypatch):
         bench.service.answers[rq.Stat] = lambda connection, request: None
         await bench.listen()
         connection = await dial(
-            "127.0.0.1", bench.listener.port, LoginSettings(), timeout=20, silence_seconds_max=2
+            "127.0.0.1", bench.listener.port, LoginSettings(), timeout=20, silence_seconds_max=1
         )
         with pytest.raises(OperationError) as caught:
-            await connection.call(rq.Stat(NO_SID, "/"), 3)
+            await connection.call(rq.Stat(NO_SID, "/"), 1.5)
         assert caught.value.errno == errno.ETIMEDOUT
         assert not connection.is_closed
         await connection.close()
