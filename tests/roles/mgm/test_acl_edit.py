@@ -1,3 +1,5 @@
+"""One rule of an ACL changed, as `thesan acl` does it."""
+
 import errno
 
 import pytest

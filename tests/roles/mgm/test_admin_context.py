@@ -1,3 +1,5 @@
+"""What the admin verbs see of a running MGM."""
+
 from thesan.core.authority.capability import Op, Verifier
 from thesan.core.control.messages import Admin
 from thesan.core.model.paths import parse_cgi

@@ -1,3 +1,5 @@
+"""kXR_fattr: names, values, codes and permissions."""
+
 import errno
 
 from thesan.core.model.errors import Xrd

@@ -1,3 +1,5 @@
+"""Who is root of a fresh instance, and who is not."""
+
 from thesan.core.authority.rules import parse_rules
 from thesan.core.authority.vid import evaluate
 from thesan.roles.mgm.bootstrap import first_ops

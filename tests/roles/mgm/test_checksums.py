@@ -1,3 +1,5 @@
+"""Checksums that the namespace knows, and their names on the wire."""
+
 import errno
 
 import pytest

@@ -1,3 +1,5 @@
+"""Commits: what brings a file in, what is refused, what a resend does."""
+
 import errno
 
 import msgspec

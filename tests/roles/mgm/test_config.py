@@ -1,3 +1,5 @@
+"""Settings of an MGM: defaults, and all faults at once."""
+
 import pytest
 
 from thesan.core.model.errors import ConfigError

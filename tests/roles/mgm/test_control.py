@@ -1,3 +1,5 @@
+"""Control messages: roles, resends, acting as somebody else, unreadable bodies."""
+
 import errno
 
 import msgspec

@@ -1,3 +1,5 @@
+"""The pool of unpredictable bytes."""
+
 import pytest
 
 from thesan.core.model.limits import DICE_POOL_BYTES

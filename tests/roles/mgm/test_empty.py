@@ -1,3 +1,5 @@
+"""Files without content, read at the MGM."""
+
 import errno
 
 import pytest

@@ -1,3 +1,5 @@
+"""File ids: never before their range is durable, never twice."""
+
 import errno
 from collections.abc import Callable
 

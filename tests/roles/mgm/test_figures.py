@@ -1,3 +1,5 @@
+"""Counters, rates and durations."""
+
 from thesan.core.control.messages import Commit
 from thesan.core.wire.requests import Mkdir, Stat, Unsupported
 from thesan.roles.mgm.figures import OTHER, Figures

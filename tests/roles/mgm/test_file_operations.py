@@ -1,3 +1,5 @@
+"""FileOp: what XRootD has no request for."""
+
 import errno
 
 import pytest

@@ -1,3 +1,5 @@
+"""Beats, registrations, deletions and inquiries of pretended FSTs."""
+
 import errno
 
 import pytest

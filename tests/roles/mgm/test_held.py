@@ -1,3 +1,5 @@
+"""Answers that wait for the commit of what they show."""
+
 import pytest
 
 from thesan.core.model.ids import Seq

@@ -1,3 +1,5 @@
+"""Space, layout and size limits of a new file."""
+
 import errno
 from collections.abc import Mapping
 

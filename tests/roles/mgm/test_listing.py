@@ -1,3 +1,5 @@
+"""kXR_dirlist, short and long, with slow and vanishing readers."""
+
 import errno
 
 import pytest

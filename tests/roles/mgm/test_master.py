@@ -1,3 +1,5 @@
+"""The few verbs that all requests of a mastership use."""
+
 import errno
 
 import pytest

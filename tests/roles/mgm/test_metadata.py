@@ -1,3 +1,5 @@
+"""Requests about names and attributes."""
+
 import errno
 
 import pytest

@@ -1,3 +1,5 @@
+"""Names of accounts, cached and made fit for a stat text."""
+
 import pytest
 
 from thesan.core.model.limits import ACCOUNT_SECONDS_MAX

@@ -1,3 +1,5 @@
+"""kXR_open in all its forms, and truncate by path."""
+
 import errno
 
 import pytest

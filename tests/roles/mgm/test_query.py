@@ -1,3 +1,5 @@
+"""kXR_query of every kind, set and prepare."""
+
 import errno
 from xml.etree import ElementTree
 

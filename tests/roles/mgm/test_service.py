@@ -1,3 +1,5 @@
+"""The MGM process: handlers, roles, ports, figures."""
+
 import errno
 
 import pytest

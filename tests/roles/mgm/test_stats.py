@@ -1,3 +1,5 @@
+"""Stat texts and flags."""
+
 import pytest
 
 from thesan.core.model.identity import ROOT, Identity

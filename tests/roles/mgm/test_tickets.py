@@ -1,3 +1,5 @@
+"""Capabilities and grants that an MGM signs."""
+
 import pytest
 
 from thesan.core.authority.capability import Grant, GrantKind, Op, Verifier

@@ -1,3 +1,5 @@
+"""The table of open uploads."""
+
 import msgspec
 import pytest
 

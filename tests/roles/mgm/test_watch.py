@@ -1,3 +1,5 @@
+"""What an MGM notices each second."""
+
 from thesan.roles.mgm.watch import Watch
 
 
