@@ -2,7 +2,6 @@
 
 import errno
 
-import msgspec
 import pytest
 
 from thesan.core.control import messages
@@ -11,7 +10,6 @@ from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import ROOT
 from thesan.core.wire.numbers import QueryCode, Status
 from thesan.core.wire.requests import Mkdir, Query, Rm, Stat
-from thesan.roles.mgm.control import operation_id
 
 SID = b"\0\1"
 
@@ -60,12 +58,6 @@ def test_a_file_operation_too(bench) -> None:
     bench.ok(Rm(SID, "/link"))
     assert bench.control(message, ROOT).result == first.result
     assert errno_of(bench, FileOp("readlink", "/link")) == errno.ENOENT
-
-
-def test_nobody_gets_anothers_answer(alice, bob) -> None:
-    assert operation_id(alice, "x") != operation_id(bob, "x")
-    assert operation_id(alice, "x") == operation_id(msgspec.structs.replace(alice, host="h"), "x")
-    assert operation_id(alice, "") == b""
 
 
 def test_roles_are_checked(bench, alice) -> None:

@@ -47,6 +47,15 @@ def test_a_beat_is_answered_with_what_is_new(bench) -> None:
     assert (again.config_seq, again.filesystems) == (reply.config_seq, None)
 
 
+def test_an_fst_is_told_where_files_are_registered(cluster) -> None:
+    """So that it takes no empty directory for that filesystem."""
+    before = [fs for n in (1, 2) for fs in beat(cluster, f"fst{n}:1095").filesystems]
+    assert not any(fs.has_replicas for fs in before)
+    cluster.store_file("/f")
+    after = [fs for n in (1, 2) for fs in beat(cluster, f"fst{n}:1095").filesystems]
+    assert any(fs.has_replicas for fs in after)
+
+
 def test_configuration_only_goes_forward(bench) -> None:
     bench.control(FsRegister("fst1:1095", "u-1", "/data", "default"))
     seen = [beat(bench).config_seq]

@@ -19,6 +19,9 @@ ACT_AS: Final = "act_as"
 """Key in `args` of Admin and FileOp: [uid, gid] that the caller wants to be (`-r UID GID`). The MGM
 grants it to sudoers and within memberships; otherwise EPERM."""
 
+OP_KEY: Final = "thesan.op"
+"""Key in the CGI of an XRootD request: the client's id of the operation, as `op_id` below."""
+
 
 class Message(msgspec.Struct, gc=False, omit_defaults=True):
     """Base: encoded as a map, so that fields can be added."""
@@ -95,6 +98,8 @@ class FsConfig(Message):
     headroom_bytes: int = 0
     boot_request: int = 0
     """Grows by one at each `fs boot`: the FST boots it again."""
+    has_replicas: bool = False
+    """Files are registered there: an empty directory without a label is not this filesystem."""
 
 
 class BeatReply(Message, tag="beat-ok"):

@@ -7,7 +7,9 @@ is listed as `color` again. Names that begin with `user.` or `sys.` are taken as
 from typing import Final
 
 from thesan.core.model.errors import OperationError, Xrd
+from thesan.core.model.identity import Identity
 from thesan.core.namespace import admit
+from thesan.core.namespace.ops import Op
 from thesan.core.wire.fattr import FAttrResult, build_fattr, build_fattr_list
 from thesan.core.wire.numbers import FAttrCode, FAttrOption
 from thesan.core.wire.requests import FAttr
@@ -15,6 +17,7 @@ from thesan.io.transport.server import ServerConnection
 from thesan.roles.mgm.empty import path_of_handle
 from thesan.roles.mgm.master import Master
 from thesan.roles.mgm.metadata import caller
+from thesan.roles.mgm.operations import operation_id, operation_of, was_done
 
 _USER: Final = "user."
 _SYS: Final = "sys."
@@ -67,16 +70,15 @@ def _change(
 ) -> bytes | None:
     who = caller(connection)
     values = request.values or [b""] * len(request.names)
-    is_new = bool(request.options & FAttrOption.IS_NEW)
     results = []
-    for name, value in zip(request.names, values, strict=True):
-        key, now_ns = xattr_name(name), master.now_ns()
+    for number, (name, value) in enumerate(zip(request.names, values, strict=True)):
+        op_id = operation_of(who, request.cgi)
+        if op_id and number:
+            # Each attribute is an operation of its own.
+            op_id = operation_id(who, f"{number}|{op_id.hex()}")
         try:
-            if request.subcode == FAttrCode.SET:
-                op = admit.set_xattr(master.namespace, who, path, key, value, now_ns, create=is_new)
-            else:
-                op = admit.remove_xattr(master.namespace, who, path, key, now_ns)
-            master.submit(op)
+            if not was_done(master, op_id):
+                _change_one(master, who, request, path, xattr_name(name), value, op_id)
         except OperationError as error:
             if len(request.names) == 1:
                 # Clients look at the request's own status before the attribute's.
@@ -85,3 +87,24 @@ def _change(
         else:
             results.append(FAttrResult(name))
     return master.done(connection, request.sid, build_fattr(results))
+
+
+def _change_one(
+    master: Master,
+    who: Identity,
+    request: FAttr,
+    path: str,
+    name: str,
+    value: bytes,
+    op_id: bytes,
+) -> None:
+    now_ns = master.now_ns()
+    op: Op
+    if request.subcode == FAttrCode.SET:
+        is_new = bool(request.options & FAttrOption.IS_NEW)
+        op = admit.set_xattr(
+            master.namespace, who, path, name, value, now_ns, create=is_new, op_id=op_id
+        )
+    else:
+        op = admit.remove_xattr(master.namespace, who, path, name, now_ns, op_id)
+    master.submit(op)

@@ -1,7 +1,6 @@
 """Control messages inside kXR_query (opaque): who may send which, and where each is handled."""
 
 import errno
-import hashlib
 from typing import TypeVar, assert_never
 
 import msgspec
@@ -33,10 +32,10 @@ from thesan.roles.mgm.admin.context import Change
 from thesan.roles.mgm.commits import commit
 from thesan.roles.mgm.master import Master
 from thesan.roles.mgm.metadata import caller
+from thesan.roles.mgm.operations import operation_id
 
 Answer = bytes | None
 _M = TypeVar("_M", Admin, FileOp)
-_OP_ID_BYTES = 16
 
 
 def control(master: Master, connection: ServerConnection, sid: bytes, body: bytes) -> Answer:
@@ -152,11 +151,3 @@ def _acting(master: Master, who: Identity, args: dict[str, object]) -> Identity:
 def _without_role(message: _M) -> _M:
     args = {name: value for name, value in message.args.items() if name != ACT_AS}
     return msgspec.structs.replace(message, args=args)
-
-
-def operation_id(who: Identity, op_id: str) -> bytes:
-    """The client's id of an operation, made the caller's own: nobody gets another's answer."""
-    if not op_id:
-        return b""
-    text = f"{who.uid}|{op_id}".encode()
-    return hashlib.blake2b(text, digest_size=_OP_ID_BYTES).digest()

@@ -1,6 +1,8 @@
 """What FSTs say and ask: beats, deletions done, which replicas are registered."""
 
-from thesan.core.control.messages import Beat, BeatReply, Inquire, InquireReply
+import msgspec
+
+from thesan.core.control.messages import Beat, BeatReply, FsConfig, Inquire, InquireReply
 from thesan.core.model.limits import DELETIONS_BATCH_MAX
 from thesan.core.namespace import queries
 from thesan.core.namespace.ops import DeletionDone
@@ -24,9 +26,19 @@ def beat(master: Master, message: Beat) -> BeatReply:
         mgms=list(master.config.mgms) or [master.address],
         config_seq=config_seq,
         active=view.node_active(message.node),
-        filesystems=None if message.config_seq == config_seq else filesystems,
+        filesystems=None if message.config_seq == config_seq else _known(master, filesystems),
         deletions=_deletions_wanted(master, [fs.fsid for fs in filesystems], done),
     )
+
+
+def _known(master: Master, filesystems: list[FsConfig]) -> list[FsConfig]:
+    """With what the namespace knows of each, so that an empty stand-in is not taken for a disk."""
+    return [
+        msgspec.structs.replace(
+            fs, has_replicas=queries.fs_counters(master.namespace, fs.fsid).replicas > 0
+        )
+        for fs in filesystems
+    ]
 
 
 def _deletions_done(master: Master, message: Beat) -> frozenset[tuple[int, int]]:

@@ -28,6 +28,7 @@ from thesan.core.wire.requests import Chmod, Locate, Mkdir, Mv, Rm, Rmdir, Stat,
 from thesan.io.transport.server import ServerConnection
 from thesan.roles.mgm import empty
 from thesan.roles.mgm.master import Master
+from thesan.roles.mgm.operations import operation_of, was_done
 from thesan.roles.mgm.stats import flags_of, template
 
 _VFS: Final = int(StatOption.VFS)
@@ -95,54 +96,64 @@ def statx(master: Master, connection: ServerConnection, request: StatX) -> bytes
 
 def mkdir(master: Master, connection: ServerConnection, request: Mkdir) -> bytes | None:
     """kXR_mkdir, with parents when asked. `mkdir -p` of what is there is fine."""
-    mode = request.mode & PERMISSION_BITS or _DIRECTORY_MODE
-    parents = bool(request.options & _PARENTS)
-    for op in admit.mkdir(
-        master.namespace,
-        caller(connection),
-        normalise(request.path),
-        mode,
-        master.now_ns(),
-        master.fids.take,
-        parents,
-    ):
-        master.submit(op)
+    who = caller(connection)
+    op_id = operation_of(who, request.cgi)
+    if not was_done(master, op_id):
+        mode = request.mode & PERMISSION_BITS or _DIRECTORY_MODE
+        parents = bool(request.options & _PARENTS)
+        for op in admit.mkdir(
+            master.namespace,
+            who,
+            normalise(request.path),
+            mode,
+            master.now_ns(),
+            master.fids.take,
+            parents,
+            op_id,
+        ):
+            master.submit(op)
     return master.done(connection, request.sid)
 
 
 def rm(master: Master, connection: ServerConnection, request: Rm) -> bytes | None:
     """kXR_rm."""
     who = caller(connection)
-    master.submit(admit.unlink(master.namespace, who, normalise(request.path), master.now_ns()))
+    op_id = operation_of(who, request.cgi)
+    if not was_done(master, op_id):
+        path = normalise(request.path)
+        master.submit(admit.unlink(master.namespace, who, path, master.now_ns(), op_id))
     return master.done(connection, request.sid)
 
 
 def rmdir(master: Master, connection: ServerConnection, request: Rmdir) -> bytes | None:
     """kXR_rmdir."""
     who = caller(connection)
-    master.submit(admit.rmdir(master.namespace, who, normalise(request.path), master.now_ns()))
+    op_id = operation_of(who, request.cgi)
+    if not was_done(master, op_id):
+        path = normalise(request.path)
+        master.submit(admit.rmdir(master.namespace, who, path, master.now_ns(), op_id))
     return master.done(connection, request.sid)
 
 
 def mv(master: Master, connection: ServerConnection, request: Mv) -> bytes | None:
     """kXR_mv: POSIX rename, an existing target file is replaced."""
     who = caller(connection)
-    op = admit.rename(
-        master.namespace,
-        who,
-        normalise(request.source),
-        normalise(request.target),
-        master.now_ns(),
-    )
-    master.submit(op)
+    op_id = operation_of(who, request.source_cgi or request.target_cgi)
+    if not was_done(master, op_id):
+        source, target = normalise(request.source), normalise(request.target)
+        now_ns = master.now_ns()
+        master.submit(admit.rename(master.namespace, who, source, target, now_ns, op_id=op_id))
     return master.done(connection, request.sid)
 
 
 def chmod(master: Master, connection: ServerConnection, request: Chmod) -> bytes | None:
     """kXR_chmod."""
     who = caller(connection)
-    mode = request.mode & PERMISSION_BITS
-    master.submit(admit.chmod(master.namespace, who, request.path, mode, master.now_ns()))
+    op_id = operation_of(who, request.cgi)
+    if not was_done(master, op_id):
+        mode = request.mode & PERMISSION_BITS
+        now_ns = master.now_ns()
+        master.submit(admit.chmod(master.namespace, who, request.path, mode, now_ns, op_id))
     return master.done(connection, request.sid)
 
 
