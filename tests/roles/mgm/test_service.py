@@ -1,6 +1,8 @@
 """The MGM process: handlers, roles, ports, figures."""
 
+import asyncio
 import errno
+from random import Random
 
 import pytest
 
@@ -18,8 +20,15 @@ from thesan.core.wire.requests import (
     Stat,
     Unsupported,
 )
+from thesan.io.transport import credentials
+from thesan.io.transport.client import LoginSettings
+from thesan.roles.client.config import ClientConfig
+from thesan.roles.client.filesystem import connect
+from thesan.roles.client.url import parse_url
 from thesan.roles.mgm.config import MgmConfig
 from thesan.roles.mgm.service import HANDLERS, Mgm, Role
+from thesan.worlds.simulated.clock import SimClock
+from thesan.worlds.simulated.entropy import SimEntropy
 from thesan.worlds.simulated.world import SimWorld
 
 SID = b"\0\1"
@@ -131,4 +140,40 @@ def test_flush_is_the_callers(loop, cold) -> None:
     cold.sleep(6)
     assert flushed
     assert cold.store.unflushed_count == 0
+    cold.stop()
+
+
+def test_the_client_library_against_an_mgm_that_is_killed_all_the_time(cold, keytab) -> None:
+    """Every call is answered as if nothing happened, by whichever process is there."""
+    cold.start()
+    process = cold.loop.network.process("client", "client")
+    entropy = SimEntropy("client")
+    clock = SimClock(cold.loop, process.machine)
+    keys = credentials.keytab(keytab, "admin", "me", entropy=entropy, clock=clock)
+    login = LoginSettings(user="me", methods=(keys,))
+    config = ClientConfig(login=login, patience_seconds=120.0)
+
+    async def work() -> list[str]:
+        async with connect(parse_url("root://mgm:1094"), config, entropy) as fs:
+            for number in range(40):
+                await fs.mkdir(f"/d{number}/sub", parents=True)
+                await fs.touch(f"/d{number}/file")
+                await fs.set_xattr(f"/d{number}", "number", b"%d" % number)
+                await fs.mv(f"/d{number}", f"/e{number}")
+                await fs.rmdir(f"/e{number}/sub")
+                await fs.symlink("file", f"/e{number}/link")
+                assert await fs.get_xattr(f"/e{number}", "number") == b"%d" % number
+                assert [entry.name for entry in await fs.ls(f"/e{number}")] == ["file", "link"]
+                await fs.chmod(f"/e{number}", 0o700)
+                await asyncio.sleep(0.2)
+            return [entry.name for entry in await fs.ls("/")]
+
+    working = cold.loop.start(process, work(), "work")
+    dice = Random(3)
+    while not working.done():
+        cold.sleep(dice.uniform(0.01, 1.5))
+        cold.crash(keep_writes=dice.randrange(0, 3))
+        cold.start()
+    assert working.result() == sorted(f"e{number}" for number in range(40))
+    assert cold.number > 10
     cold.stop()
