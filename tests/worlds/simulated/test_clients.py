@@ -26,6 +26,12 @@ def test_every_call(loop):
             await calls.get_mark("/client1/a")
         await calls.set_mark("/client1/a", "blue")
         assert await calls.get_mark("/client1/a") == "blue"
+        await calls.put_pieces("/client1/c", data, [50_000, 0, 20_000])
+        assert await calls.get("/client1/c") == data
+        await calls.symlink("a", "/client1/l")
+        assert await calls.read_link("/client1/l") == "a"
+        for name in "cl":
+            await calls.remove(f"/client1/{name}")
         await calls.rename("/client1/a", "/client1/b")
         assert await calls.list("/client1") == ["b"]
         await calls.remove("/client1/b")

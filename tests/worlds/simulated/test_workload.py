@@ -34,6 +34,20 @@ class PerfectCalls:
         self.store(path, data)
         await self._pause()
 
+    async def put_pieces(self, path, data, starts):
+        assert sorted(starts)[0] == 0
+        await self.put(path, data, exclusive=False)
+
+    async def symlink(self, target, path):
+        await self._pause()
+        self._check(self.tree.of_symlink(path))
+        self.tree.symlinks[path] = target
+
+    async def read_link(self, path):
+        await self._pause()
+        self._check(self.tree.of_read_link(path))
+        return self.tree.symlinks[path]
+
     def store(self, path, data):
         self.tree.put(path, path)
         self.data[path] = data
@@ -143,6 +157,13 @@ class Unmarked(PerfectCalls):
         self.tree.marks.pop(new, None)
 
 
+class Crooked(PerfectCalls):
+    """Symbolic links lead elsewhere."""
+
+    async def read_link(self, path):
+        return await super().read_link(path) + "!"
+
+
 class Failing(PerfectCalls):
     """The library breaks."""
 
@@ -201,7 +222,9 @@ def test_unknown_outcomes_are_no_violation(loop, seed):
     assert sum(actor.tally.unknown for actor in crew) > 10
 
 
-@pytest.mark.parametrize("broken", [Forgetful, Torn, Stale, Smudged, Unmarked, Failing, Undead])
+@pytest.mark.parametrize(
+    "broken", [Forgetful, Torn, Stale, Smudged, Unmarked, Crooked, Failing, Undead]
+)
 def test_broken_ones_are_noticed(loop, broken):
     _, violations = _run(loop, broken, 1)
     assert violations

@@ -1,17 +1,23 @@
 """The client library as actors use it: whole files put and got, names changed and listed."""
 
+import asyncio
+from itertools import pairwise
 from typing import Final
 
+from thesan.core.model.errors import OperationError
 from thesan.core.wire.bodies import DirEntry
 from thesan.roles.client.config import ClientConfig
 from thesan.roles.client.filesystem import Filesystem, connect
 from thesan.roles.client.router import Body
-from thesan.roles.client.transfer import Upload, download, upload
+from thesan.roles.client.transfer import Upload, download, may_begin_again, upload
 from thesan.roles.client.url import Url
 from thesan.worlds.simulated.world import SimWorld
 
 MARK: Final = "user.mark"
 """Extended attribute that actors use."""
+PIECE_TRIES_MAX: Final = 10
+PIECE_PAUSE_SECONDS: Final = 1.0
+"""Tries of an upload in pieces, and the pause between them: together longer than any fault."""
 
 
 class _Bytes:
@@ -51,6 +57,30 @@ class LibraryCalls:
         """As `thesan cp` does: tried again until it is known, then its checksum compared."""
         plan = Upload(path, size=len(data), replace=not exclusive, verify=False)
         await upload(self.filesystem, plan, _Bytes(data), can_repeat=True, count=_no_count)
+
+    async def put_pieces(self, path: str, data: bytes, starts: list[int]) -> None:
+        """Replace a file, written in the order of `starts`; begun anew as `put` would be."""
+        edges = sorted([*starts, len(data)])
+        pieces = {start: data[start:stop] for start, stop in pairwise(edges)}
+        for tries_left in range(PIECE_TRIES_MAX, -1, -1):
+            try:
+                async with await self.filesystem.open(path, "w", size=len(data)) as file:
+                    for start in starts:
+                        await file.write(start, pieces[start])
+            except OperationError as error:
+                if not tries_left or not may_begin_again(error):
+                    raise
+                await asyncio.sleep(PIECE_PAUSE_SECONDS)
+            else:
+                return
+
+    async def symlink(self, target: str, path: str) -> None:
+        """Make a symbolic link."""
+        await self.filesystem.symlink(target, path)
+
+    async def read_link(self, path: str) -> str:
+        """Its text."""
+        return await self.filesystem.readlink(path)
 
     async def get(self, path: str) -> bytes:
         """The whole content."""

@@ -19,6 +19,8 @@ class Expectation:
         self.directories: dict[str, None] = {top: None}
         self.marks: dict[str, str] = {}
         """Path -> value of one extended attribute, of files and directories."""
+        self.symlinks: dict[str, str] = {}
+        """Path -> target; their names are used for nothing else."""
         self.tainted: dict[str, None] = {}
         """Roots of subtrees of which nothing definite is known."""
         self.put_ever: dict[str, None] = {}
@@ -73,6 +75,14 @@ class Expectation:
             return 0
         return errno.EISDIR if new in self.directories else 0
 
+    def of_symlink(self, path: str) -> int:
+        """errno of making a symbolic link."""
+        return errno.EEXIST if path in self.symlinks else 0
+
+    def of_read_link(self, path: str) -> int:
+        """errno of reading one."""
+        return 0 if path in self.symlinks else errno.ENOENT
+
     # -- what it does --------------------------------------------------------------------------
     def put(self, path: str, value: str) -> None:
         """A put succeeded."""
@@ -106,7 +116,7 @@ class Expectation:
                 table[new + path[len(old) :]] = held
 
     def _tables(self) -> tuple[dict[str, Any], ...]:
-        return self.files, self.directories, self.marks
+        return self.files, self.directories, self.marks, self.symlinks
 
     def taint(self, path: str) -> None:
         """Nothing definite is known below `path` from now on."""
@@ -118,7 +128,7 @@ class Expectation:
     # -- views ---------------------------------------------------------------------------------
     def children(self, directory: str) -> Iterator[str]:
         """Names directly in a directory."""
-        for table in (self.files, self.directories):
+        for table in (self.files, self.directories, self.symlinks):
             for path in table:
                 head, _, name = path.rpartition("/")
                 if head == directory and name:

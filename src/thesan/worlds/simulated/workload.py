@@ -11,9 +11,10 @@ import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from thesan.core.model.errors import OperationError, ThesanError
+from thesan.worlds.simulated.calls import DEFINITE, SAME_ON_THE_WIRE, Calls
 from thesan.worlds.simulated.contents import SIZES, content_of, value_of
 from thesan.worlds.simulated.expectation import Expectation
 from thesan.worlds.simulated.history import History, Verb
@@ -26,63 +27,6 @@ SHARED_SIZE: Final = 3000
 """Long enough for a content to carry its name."""
 NAMES_MAX: Final = 12
 """Files an actor keeps; above it removes more than it puts."""
-
-DEFINITE: Final = frozenset(
-    {
-        errno.ENOENT,
-        errno.EEXIST,
-        errno.ENOTDIR,
-        errno.EISDIR,
-        errno.ENOTEMPTY,
-        errno.EACCES,
-        errno.EPERM,
-        errno.EINVAL,
-        errno.ENODATA,
-        errno.EDOM,
-        errno.EBADF,
-        errno.EXDEV,
-        errno.EDQUOT,
-        errno.ESTALE,
-    }
-)
-"""Answers about the namespace or the content: in no storm may one of these be wrong. The others
-say that something could not be reached; then the outcome is unknown."""
-
-SAME_ON_THE_WIRE: Final = frozenset(
-    {(errno.ENOTEMPTY, errno.EEXIST), (errno.ENOTDIR, errno.ENODEV)}
-)
-"""(errno, what its XRootD code reads as): kXR_ItExists is for both of the first pair, ENOTDIR has
-no code of its own and travels as kXR_FSError."""
-
-
-class Calls(Protocol):
-    """The client library as an actor uses it. Errors are OperationError."""
-
-    async def put(self, path: str, data: bytes, *, exclusive: bool) -> None: ...
-
-    async def get(self, path: str) -> bytes: ...
-
-    async def update(self, path: str, offset: int, data: bytes) -> None:
-        """Write into an existing file, in place."""
-        ...
-
-    async def remove(self, path: str) -> None: ...
-
-    async def set_mark(self, path: str, value: str) -> None:
-        """Set the extended attribute MARK."""
-        ...
-
-    async def get_mark(self, path: str) -> str:
-        """ENODATA when there is none."""
-        ...
-
-    async def make_directory(self, path: str) -> None: ...
-
-    async def remove_directory(self, path: str) -> None: ...
-
-    async def rename(self, old: str, new: str) -> None: ...
-
-    async def list(self, path: str) -> list[str]: ...
 
 
 @dataclass(slots=True)
@@ -146,7 +90,8 @@ class Actor:
         kinds = [self._put] * 5 + [self._get] * 4 + [self._rename] * 2 + [self._shared] * 5
         kinds += [self._remove] * (6 if len(self.expectation.files) > NAMES_MAX else 1)
         kinds += [self._make_directory, self._remove_directory, self._list]
-        kinds += [self._update, self._set_mark, self._get_mark]
+        kinds += [self._update, self._set_mark, self._get_mark, self._put_pieces]
+        kinds += [self._symlink, self._read_link]
         await self._dice.choice(kinds)()
 
     def _say(self, text: str) -> None:
@@ -223,6 +168,50 @@ class Actor:
             lambda: self._calls.put(path, data, exclusive=exclusive),
         ):
             self.expectation.put(path, value)
+
+    async def _put_pieces(self) -> None:
+        """Write a new content back to front, or in any other order."""
+        path = self._new_path()
+        self._count += 1
+        value = f"{self.name}.{self._count}.{self._dice.choice((100, 20_000, 65_536))}"
+        self.expectation.put_ever[value] = None
+        data = content_of(value)
+        starts = [0, *self._dice.sample(range(1, len(data)), 3)]
+        self._dice.shuffle(starts)
+        if await self._attempt(
+            f"put {path} {value} in pieces {starts}",
+            self.expectation.of_put(path, exclusive=False),
+            (path,),
+            lambda: self._calls.put_pieces(path, data, starts),
+        ):
+            self.expectation.put(path, value)
+
+    def _link_path(self) -> str:
+        """A name for a symbolic link: mostly new."""
+        if self.expectation.symlinks and self._dice.random() < 0.5:
+            return self._dice.choice(list(self.expectation.symlinks))
+        self._count += 1
+        return f"{self._dice.choice(list(self.expectation.directories))}/l{self._count}"
+
+    async def _symlink(self) -> None:
+        path, target = self._link_path(), f"target of {self._count}"
+        if await self._attempt(
+            f"ln -s {path}",
+            self.expectation.of_symlink(path),
+            (path,),
+            lambda: self._calls.symlink(target, path),
+        ):
+            self.expectation.symlinks[path] = target
+
+    async def _read_link(self) -> None:
+        path = self._link_path()
+        wanted = self.expectation.of_read_link(path)
+        await self._attempt(f"readlink {path}", wanted, (), lambda: self._compare_link(path))
+
+    async def _compare_link(self, path: str) -> None:
+        found, wanted = await self._calls.read_link(path), self.expectation.symlinks.get(path)
+        if wanted is not None and found != wanted:
+            self._violate(f"{path} leads to {found!r}, expected {wanted!r}")
 
     async def _get(self) -> None:
         path = self._some_path()

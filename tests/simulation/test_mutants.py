@@ -1,0 +1,160 @@
+"""The simulation is tested by planted bugs: each must turn some seed red, and soon.
+
+A seed counts only when it is green without the bug, so that no other fault can catch a mutant.
+"""
+
+import asyncio
+
+import pytest
+
+from thesan.io.journal.writer import JournalWriter
+from thesan.roles.client.filesystem import Filesystem
+from thesan.roles.fst.commits import Commits
+from thesan.roles.fst.deletions import Deletions
+from thesan.roles.fst.finish import Finisher
+from thesan.roles.fst.links import Link
+from thesan.roles.fst.recovery import Recovery
+from thesan.roles.fst.sums import RunningSums
+from thesan.roles.mgm import commits as mgm_commits
+from thesan.roles.mgm.held import HeldAnswers
+from thesan.worlds.simulated.disk import SimDisk
+from thesan.worlds.simulated.loop import START_SECONDS
+from thesan.worlds.simulated.run import run
+
+
+def close_answered_before_commit(patch):
+    """The FST answers a close when the data are durable, and commits afterwards."""
+    deliver = Commits.deliver
+
+    async def later(self, commit, fid, own_fsid):
+        async def work():
+            await asyncio.sleep(0.2)
+            await deliver(self, commit, fid, own_fsid)
+
+        asyncio.get_running_loop().create_task(work())
+
+    patch.setattr(Commits, "deliver", later)
+
+
+def answer_before_durable(patch):
+    """The MGM answers a mutation when it is in memory; the journal is a slow one."""
+    answer, store = HeldAnswers.answer, JournalWriter._store
+
+    def early(self, receiver, seq, data):
+        # Not at once: the instance's own first steps would fail, which proves less.
+        is_up = asyncio.get_running_loop().time() > START_SECONDS + 3.0
+        return data if is_up else answer(self, receiver, seq, data)
+
+    async def slowly(self, seq, data):
+        await asyncio.sleep(0.05)
+        return await store(self, seq, data)
+
+    patch.setattr(HeldAnswers, "answer", early)
+    patch.setattr(JournalWriter, "_store", slowly)
+
+
+def partial_files_kept(patch):
+    """Uploads that nobody finished are never resolved."""
+    patch.setattr(Recovery, "add", lambda self, store, fid, marker, delay_seconds: None)
+
+
+def data_not_synced(patch):
+    """The FST commits what is only in the page cache."""
+
+    async def no_sync(self, handle):
+        return None
+
+    patch.setattr(SimDisk, "sync", no_sync)
+
+
+def marker_without_commit(patch):
+    """The commit is not written into the markers: a crash before the MGM's answer forgets it."""
+    patch.setattr(Finisher, "_mark_all", lambda self, upload, commit: asyncio.sleep(0))
+    patch.setattr(Finisher, "remember", lambda self, upload, commit: asyncio.sleep(0))
+
+
+def deletions_forgotten(patch):
+    """Deletions are reported and not done."""
+
+    async def nothing(self, store, fid):
+        return None
+
+    patch.setattr(Deletions, "_remove_from", nothing)
+
+
+def sums_ignore_order(patch):
+    """Running checksums believe that every write continues the last one."""
+    patch.setattr(RunningSums, "continues", lambda self, offset: self.is_valid)
+
+
+def replica_misses_writes(patch):
+    """Every seventh write is not forwarded, and the head believes that replicas are equal."""
+    write = Link.write
+    count = [0]
+
+    async def some(self, offset, data):
+        count[0] += 1
+        if count[0] % 7:
+            await write(self, offset, data)
+
+    async def believing(self, upload, mtime_ns):
+        own = await upload.seal(mtime_ns)
+        await upload.on_links(lambda link: link.seal(mtime_ns))
+        return {upload.store.fsid: own, **{link.fsid: own for link in upload.links}}
+
+    patch.setattr(Link, "write", some)
+    patch.setattr(Finisher, "_seal", believing)
+
+
+def resend_not_recognised(patch):
+    """The namespace forgets which operations it has done."""
+    patch.setattr("thesan.core.namespace.state.remembered", lambda tree, op_id: None)
+    patch.setattr("thesan.core.namespace.state.remember", lambda tree, op_id, result: None)
+
+
+def new_id_for_each_sending(patch):
+    """The client gives operations no id."""
+    patch.setattr(Filesystem, "_op_cgi", lambda self: "")
+
+
+def second_replica_not_registered(patch):
+    """The MGM registers the first replica only; the others are nobody's."""
+    good = mgm_commits._good_replicas
+
+    def first_only(message, grant):
+        what, locations = good(message, grant)
+        return what, locations[:1]
+
+    def without_lost(**fields):
+        return op(**{**fields, "lost": ()})
+
+    op = mgm_commits.CommitFile
+    patch.setattr(mgm_commits, "_good_replicas", first_only)
+    patch.setattr(mgm_commits, "CommitFile", without_lost)
+
+
+MUTANTS = {
+    close_answered_before_commit: 5,
+    answer_before_durable: 60,
+    partial_files_kept: 20,
+    data_not_synced: 60,
+    marker_without_commit: 100,
+    deletions_forgotten: 5,
+    sums_ignore_order: 30,
+    replica_misses_writes: 5,
+    resend_not_recognised: 60,
+    new_id_for_each_sending: 60,
+    second_replica_not_registered: 5,
+}
+"""Planted bug -> seeds within which it must be caught."""
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_planted_bugs_are_found(mutant, monkeypatch):
+    for seed in range(MUTANTS[mutant]):
+        with monkeypatch.context() as patch:
+            mutant(patch)
+            is_green = run(seed).ok
+        if not is_green and run(seed).ok:
+            return
+    pytest.fail(f"{mutant.__doc__} Not noticed in {MUTANTS[mutant]} seeds.")
