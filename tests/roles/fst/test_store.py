@@ -127,6 +127,10 @@ def test_a_failed_boot_is_reported(run):
         assert report.boot == "bootfailure"
         assert report.errc != 0
         assert "somebody else's" in report.errmsg
+        assert (report.fsid, report.uuid) == (0, ""), "nobody said yet which one it is"
+        store.config = FsConfig(7, "u-7", store.path, "rw")
+        report = store.report((0.0, 0.0, 0.0))
+        assert (report.fsid, report.uuid, report.boot) == (7, "u-7", "bootfailure")
         store.note_error(OperationError(errno.EIO, "x"))
         assert store.state is BootState.BOOTFAILURE
 

@@ -124,7 +124,7 @@ class Heart:
             filesystems=[
                 store.report(self._disk_loads.get(store.path, (0.0, 0.0, 0.0)))
                 for store in self._fleet.stores
-                if store.fsid
+                if store.fsid or store.config is not None
             ],
             epoch=self.epoch,
             config_seq=self._config_seq,

@@ -83,6 +83,10 @@ class Booter:
                 raise StoreError(
                     f"{store.path} has no label, but is not empty: is the right disk mounted?"
                 )
+            if store.config is not None and store.config.has_replicas:
+                raise StoreError(
+                    f"{store.path} is empty, but fs {fsid} has files: is its disk mounted?"
+                )
             await store.write_label(fsid, uuid)
             label = fsid, uuid
         if fsid and label != (fsid, uuid):

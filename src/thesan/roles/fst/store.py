@@ -10,12 +10,14 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final, Protocol
 
+import msgspec
+
 from thesan.core.control.messages import FsConfig, FsReport
 from thesan.core.model.errors import OperationError, StoreError
 from thesan.core.model.limits import FMD_BYTES_MAX, LABEL_BYTES_MAX, MARKER_BYTES_MAX
 from thesan.ports.disk import Disk, DiskUsage, Handle
 from thesan.roles.fst import records
-from thesan.roles.fst.records import Fmd, Marker
+from thesan.roles.fst.records import Fmd, Marker, MarkerState
 
 
 class BootState(Enum):
@@ -43,7 +45,13 @@ _NO_USAGE: Final = DiskUsage(capacity_bytes=0, free_bytes=0, files=0, free_files
 class FsStore:
     """Made with the path alone; fsid and uuid come from the label or from the MGM at boot."""
 
-    def __init__(self, path: str, make_disk: Callable[[str], Disk], headroom_bytes: int) -> None:
+    def __init__(
+        self,
+        path: str,
+        make_disk: Callable[[str], Disk],
+        headroom_bytes: int,
+        machine_boot_id: str = "",
+    ) -> None:
         self.path = path
         self.space = ""
         """Space to register in; empty when the filesystem was added at the MGM."""
@@ -67,6 +75,7 @@ class FsStore:
         """Held while the filesystem is booted."""
         self._make_disk = make_disk
         self._headroom_bytes = headroom_bytes
+        self._machine_boot_id = machine_boot_id
         self._disk: Disk | None = None
 
     @property
@@ -142,9 +151,13 @@ class FsStore:
 
     def report(self, disk_load: tuple[float, float, float]) -> FsReport:
         """For the next beat. `disk_load`: busy share, MB/s read, MB/s written."""
+        fsid, uuid = self.fsid, self.uuid
+        if not fsid and self.config is not None:
+            # Its label can't be read: the reason must still arrive under the name it is known by.
+            fsid, uuid = self.config.fsid, self.config.uuid
         return FsReport(
-            fsid=self.fsid,
-            uuid=self.uuid,
+            fsid=fsid,
+            uuid=uuid,
             path=self.path,
             boot=self.state.value,
             errc=self.errc,
@@ -240,8 +253,17 @@ class FsStore:
         The first one need not be durable: journaling filesystems keep the order of names, so its
         name is there if the data file's is, and the name is all that a clean-up needs.
         """
+        marker = msgspec.structs.replace(marker, machine_boot_id=self._machine_boot_id)
         await self.disk.write_file(
             records.marker_path(marker.fid), records.encode_marker(marker), durable=durable
+        )
+
+    def can_go_on(self, marker: Marker) -> bool:
+        """Whether everything that was written under this marker is still there."""
+        return (
+            marker.state == MarkerState.OPEN
+            and marker.machine_boot_id != ""
+            and marker.machine_boot_id == self._machine_boot_id
         )
 
     async def unmark(self, fid: int) -> None:
