@@ -21,6 +21,9 @@ class HostLoad(msgspec.Struct, frozen=True):
     kernel: str
     boot_ns: int
     """Wall-clock start of this process."""
+    machine_boot_id: str = ""
+    """Another one after each start of the machine: what was not fsynced before it may be lost.
+    Empty when the system does not say."""
 
 
 class Host(Protocol):

@@ -2,6 +2,7 @@
 
 import contextlib
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,9 +51,9 @@ def test_other_bytes(data):
 
 
 def test_a_later_version():
-    data = records.encode_marker(MARKER)
+    data = records.encode_marker(msgspec.structs.replace(MARKER, version=9))
     with pytest.raises(StoreError, match="version 9"):
-        records.decode_marker(data[:-1] + b"\x09")
+        records.decode_marker(data)
 
 
 @given(st.integers(0, 1 << 63))

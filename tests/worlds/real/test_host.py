@@ -16,6 +16,7 @@ def test_load_is_plausible():
     assert first.thread_count >= 1
     assert first.kernel == os.uname().release
     assert first.boot_ns > 0
+    assert first.machine_boot_id == RealHost().load().machine_boot_id != ""
     second = host.load()
     assert second.net_in_bytes_per_s >= 0.0
     assert 0.0 <= second.cpu_load <= 1.0

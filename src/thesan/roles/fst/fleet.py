@@ -30,6 +30,7 @@ class Fleet:
         booter: Booter,
         mgms: Mgms,
         entropy: Entropy,
+        machine_boot_id: str,
         tasks: TaskOwner,
         log: Log,
     ) -> None:
@@ -41,6 +42,7 @@ class Fleet:
         self._booter = booter
         self._mgms = mgms
         self._entropy = entropy
+        self._machine_boot_id = machine_boot_id
         self._tasks = tasks
         self._log = log
         self.on_change: Callable[[], None] = _nothing
@@ -139,7 +141,7 @@ class Fleet:
 
     # -- inside ------------------------------------------------------------------------------
     def _add(self, path: str) -> FsStore:
-        store = FsStore(path, self._make_disk, self._config.headroom_bytes)
+        store = FsStore(path, self._make_disk, self._config.headroom_bytes, self._machine_boot_id)
         self.stores.append(store)
         return store
 

@@ -213,9 +213,12 @@ class Opener:
         )
         self._uploads.begin_open(store.fsid, fid)
         try:
-            leftover = self._recovery.take(store.fsid, fid)
+            leftover = self._recovery.take(store, fid)
             if leftover is None and fid in self._recovery.pending(store.fsid):
                 raise OperationError(errno.ESTALE, "the last upload of this file is lost")
+            if leftover is None and is_create and not fresh:
+                # The client goes on from the middle: what it wrote before is not here.
+                raise OperationError(errno.ESTALE, "there is no upload to go on with")
             try:
                 handle = await self._open_data(store, origin, is_new=leftover is None)
             except OperationError as error:

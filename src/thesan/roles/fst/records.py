@@ -62,6 +62,9 @@ class Marker(msgspec.Struct, frozen=True, array_like=True, gc=False):
     commit: bytes = b""
     """messages.encode_request of the Commit, in state COMMITTING."""
     version: int = RECORD_VERSION
+    machine_boot_id: str = ""
+    """`ports.host` when it was written: after another start of the machine the client's writes,
+    which were answered but not synced, may be lost, and nobody may go on with the upload."""
 
 
 class Fmd(msgspec.Struct, frozen=True, gc=False):

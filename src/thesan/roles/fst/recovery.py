@@ -66,21 +66,21 @@ class Recovery:
         return [fid for one, fid in (*self._waiting, *self._resolving) if one == fsid]
 
     def add(self, store: FsStore, fid: int, marker: Marker | None, delay_seconds: float) -> None:
-        """Resolve a leftover after `delay_seconds`, or at once when its commit is written."""
+        """Resolve a leftover after `delay_seconds`, or at once when nobody can go on with it."""
         key = store.fsid, fid
         if key in self._waiting or key in self._resolving:
             return
-        if marker is not None and marker.state == MarkerState.COMMITTING:
+        if marker is None or not store.can_go_on(marker):
             delay_seconds = 0.0
         task = self._tasks.start(f"resolve {fid:08x}", self._later(store, fid, delay_seconds))
         self._waiting[key] = marker, task
 
-    def take(self, fsid: int, fid: int) -> Marker | None:
+    def take(self, store: FsStore, fid: int) -> Marker | None:
         """The client came back: the upload goes on. None when there is nothing to go on with."""
-        found = self._waiting.get((fsid, fid))
-        if found is None or found[0] is None or found[0].state != MarkerState.OPEN:
+        found = self._waiting.get((store.fsid, fid))
+        if found is None or found[0] is None or not store.can_go_on(found[0]):
             return None
-        del self._waiting[fsid, fid]
+        del self._waiting[store.fsid, fid]
         found[1].cancel()
         return found[0]
 

@@ -61,7 +61,17 @@ class Parts:
         finisher = Finisher(commits, self._epoch, tasks, clock, log)
         self.uploads = Uploads(finisher, recovery, partial_seconds, tasks, log)
         booter = Booter(recovery, commits, self.uploads.active, partial_seconds, tasks, log)
-        self.fleet = Fleet(config, node, world.disk, booter, self.mgms, world.entropy, tasks, log)
+        self.fleet = Fleet(
+            config,
+            node,
+            world.disk,
+            booter,
+            self.mgms,
+            world.entropy,
+            world.host.load().machine_boot_id,
+            tasks,
+            log,
+        )
         deletions = Deletions(self.fleet, self.uploads, recovery, tasks, log)
         boot_id = world.entropy.token(_BOOT_ID_BYTES).hex()
         self.heart = Heart(

@@ -27,6 +27,7 @@ class RealHost:
         self._process = psutil.Process()
         self._kernel = platform.release()
         self._start_ns = int(self._process.create_time() * 1e9)
+        self._boot_id = _machine_boot_id()
         self._traffic = (time.monotonic(), 0, 0)
         self._traffic_known = False
         self._disks: dict[str, tuple[float, int, int, int]] = {}
@@ -58,6 +59,7 @@ class RealHost:
             socket_count=_socket_count(),
             kernel=self._kernel,
             boot_ns=self._start_ns,
+            machine_boot_id=self._boot_id,
         )
 
     def disk_load(self, path: str) -> tuple[float, float, float]:
@@ -90,6 +92,15 @@ class RealHost:
     def group_name(self, gid: int) -> str:
         """Name of a gid, or the number as text."""
         return _group_name(gid, _age())
+
+
+def _machine_boot_id() -> str:
+    """random(4): /proc/sys/kernel/random/boot_id."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _age() -> int:
