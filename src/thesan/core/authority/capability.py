@@ -21,6 +21,7 @@ from typing import Final
 
 import msgspec
 
+from thesan.core.authority.mac import MAC_BYTES, Mac
 from thesan.core.authority.nonces import NonceWindow
 from thesan.core.model.errors import CapabilityError
 from thesan.core.model.limits import (
@@ -36,7 +37,6 @@ CGI_KEY: Final = "cap"
 CAPABILITY_VERSION: Final = 1
 GRANT_VERSION: Final = 1
 NONCE_BYTES: Final = 12
-_MAC_BYTES: Final = 32
 _KEYS_CACHED_MAX: Final = 65536
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
@@ -159,13 +159,12 @@ def node_key(secret: bytes, node: str) -> bytes:
     return hmac.digest(secret, b"fst|" + node.encode(), "sha256")
 
 
-def _generation_key(root: bytes, generation: int) -> bytes:
-    return hmac.digest(root, b"generation|%d" % generation, "sha256")
+def _generation_key(root: bytes, generation: int) -> Mac:
+    return Mac(hmac.digest(root, b"generation|%d" % generation, "sha256"))
 
 
-def _text_mac(key: bytes, body: bytes) -> bytes:
-    mac = hmac.digest(key, body, "sha256")
-    return b2a_base64(mac, newline=False).translate(_URL_SAFE)[:43]
+def _text_mac(key: Mac, body: bytes) -> bytes:
+    return b2a_base64(key.digest(body), newline=False).translate(_URL_SAFE)[:43]
 
 
 class Signer:
@@ -173,7 +172,7 @@ class Signer:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self._keys: dict[tuple[str, int], bytes] = {}
+        self._keys: dict[tuple[str, int], Mac] = {}
 
     def sign(self, capability: Capability) -> str:
         """Text form, signed for `capability.node` with the key generation of its issue time.
@@ -191,7 +190,7 @@ class Signer:
             raise _refused(errno.E2BIG, f"capability of {len(text)} bytes is too long")
         return text.decode("ascii")
 
-    def _add_key(self, node: str, generation: int) -> bytes:
+    def _add_key(self, node: str, generation: int) -> Mac:
         if len(self._keys) >= _KEYS_CACHED_MAX:
             self._keys.clear()
         key = _generation_key(node_key(self._secret, node), generation)
@@ -209,7 +208,7 @@ class Verifier:
         self.node = node
         self.nonces = nonces if nonces is not None else NonceWindow()
         self._roots = [node_key(secret, node) for secret in secrets]
-        self._keys: list[tuple[int, bytes]] = []
+        self._keys: list[tuple[int, Mac]] = []
         self._keys_generation = -1
 
     def verify(
@@ -279,7 +278,7 @@ class Verifier:
                 return generation
         raise CapabilityError("capability has a wrong signature, or its key is no longer valid")
 
-    def _live_keys(self, now_s: int) -> list[tuple[int, bytes]]:
+    def _live_keys(self, now_s: int) -> list[tuple[int, Mac]]:
         """Keys of the current and the previous generation, and of the next one within the skew."""
         newest = key_generation(now_s + CAPABILITY_CLOCK_SKEW_SECONDS)
         if newest != self._keys_generation:
@@ -303,22 +302,22 @@ class GrantKeys:
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         """`secrets`: all valid keys of the keytab, newest first; at least one."""
-        self._keys = [hmac.digest(secret, b"mgm|grant", "sha256") for secret in secrets]
+        self._keys = [Mac(hmac.digest(secret, b"mgm|grant", "sha256")) for secret in secrets]
 
     def seal(self, grant: Grant) -> bytes:
         """Bytes for `Capability.grant`. Raises CapabilityError (E2BIG) above GRANT_BYTES_MAX."""
         payload = _encoder.encode(grant)
-        if len(payload) + _MAC_BYTES > GRANT_BYTES_MAX:
+        if len(payload) + MAC_BYTES > GRANT_BYTES_MAX:
             raise _refused(errno.E2BIG, f"grant of {len(payload)} bytes is too long")
-        return payload + hmac.digest(self._keys[0], payload, "sha256")
+        return payload + self._keys[0].digest(payload)
 
     def open(self, sealed: bytes) -> Grant:
         """The grant, after its MAC was found right. Raises CapabilityError."""
-        if not _MAC_BYTES < len(sealed) <= GRANT_BYTES_MAX:
+        if not MAC_BYTES < len(sealed) <= GRANT_BYTES_MAX:
             raise CapabilityError("grant has an impossible length")
-        payload, mac = sealed[:-_MAC_BYTES], sealed[-_MAC_BYTES:]
+        payload, mac = sealed[:-MAC_BYTES], sealed[-MAC_BYTES:]
         for key in self._keys:
-            if hmac.compare_digest(hmac.digest(key, payload, "sha256"), mac):
+            if hmac.compare_digest(key.digest(payload), mac):
                 break
         else:
             raise CapabilityError("grant has a wrong signature, or its key left the keytab")
