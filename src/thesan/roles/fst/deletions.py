@@ -1,7 +1,8 @@
 """Removing replicas that the MGM no longer wants.
 
 An order is repeated by the MGM until it was reported as done, and done again without harm: what is
-not there counts as removed. A replica on a filesystem that is not in service stays ordered.
+not there counts as removed. What is reported stays removed: nobody would order it again after a
+power cut. A replica on a filesystem that is not in service stays ordered.
 """
 
 import asyncio
@@ -42,9 +43,12 @@ class Deletions:
             for fsid, fid in pairs
             if (fsid, fid) not in self._under_way and (fsid, fid) not in self._done
         ]
-        if fresh:
-            self._under_way.update(dict.fromkeys(fresh))
-            self._tasks.start("delete", self._remove_all(fresh))
+        by_fs: dict[int, list[int]] = {}
+        for fsid, fid in fresh:
+            self._under_way[fsid, fid] = None
+            by_fs.setdefault(fsid, []).append(fid)
+        for fsid, fids in by_fs.items():
+            self._tasks.start(f"delete on fs {fsid}", self._remove_all(fsid, fids))
 
     def done(self, count_max: int) -> list[Pair]:
         """Removed and not yet reported."""
@@ -55,30 +59,39 @@ class Deletions:
         for fsid, fid in pairs:
             self._done.pop((fsid, fid), None)
 
-    async def _remove_all(self, pairs: Sequence[Pair]) -> None:
-        await asyncio.gather(*[self._remove(fsid, fid) for fsid, fid in pairs])
-
-    async def _remove(self, fsid: int, fid: int) -> None:
+    async def _remove_all(self, fsid: int, fids: Sequence[int]) -> None:
         store = self._fleet.find(fsid)
         try:
             if store is None or store.state is not BootState.BOOTED:
                 return
-            async with self._slots:
-                await self._remove_from(store, fid)
-            self._done[fsid, fid] = None
+            results = await asyncio.gather(*[self._remove(store, fid) for fid in fids])
+            await store.make_removals_durable()
+            for fid, is_removed in zip(fids, results, strict=True):
+                if is_removed:
+                    self._done[fsid, fid] = None
         except OperationError as error:
             if store is not None:
                 store.note_error(error)
-            self._log.warning("replica not removed", fsid=fsid, fid=fid, reason=error.text)
+            self._log.warning("removals not durable", fsid=fsid, reason=error.text)
         finally:
-            self._under_way.pop((fsid, fid), None)
+            for fid in fids:
+                self._under_way.pop((fsid, fid), None)
 
-    async def _remove_from(self, store: FsStore, fid: int) -> None:
+    async def _remove(self, store: FsStore, fid: int) -> bool:
         """Whoever writes the file is stopped first, else the data would come back."""
-        await self._uploads.cancel(store.fsid, fid)
-        self._recovery.forget(store.fsid, fid)
-        if await store.remove_data(fid):
-            store.used_files = max(0, store.used_files - 1)
-        else:
-            await store.remove_orphan(fid)
-        await store.unmark(fid)
+        async with self._slots:
+            try:
+                await self._uploads.cancel(store.fsid, fid)
+                self._recovery.forget(store.fsid, fid)
+                if await store.remove_data(fid):
+                    store.used_files = max(0, store.used_files - 1)
+                else:
+                    await store.remove_orphan(fid)
+                await store.unmark(fid)
+            except OperationError as error:
+                store.note_error(error)
+                self._log.warning(
+                    "replica not removed", fsid=store.fsid, fid=fid, reason=error.text
+                )
+                return False
+        return True

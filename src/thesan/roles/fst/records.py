@@ -5,6 +5,7 @@ On a filesystem (`<fs>` is its directory):
     <fs>/.thesan/fsid, .thesan/uuid     the label: whose filesystem this is
     <fs>/.thesan/pending/<fid>          a marker: this fid is not (known to be) committed
     <fs>/.thesan/orphans/<fid>          data that no MGM knows, kept for a person to look at
+    <fs>/.thesan/barrier                empty; synced to make all earlier removals durable
     <fs>/<fid // 10000>/<fid>           data; numbers as 8 or more hex digits, as in EOS
 
 Together the markers are the durable commit queue and the list of possible orphans: a boot reads
@@ -23,6 +24,7 @@ LABEL_FSID: Final = ".thesan/fsid"
 LABEL_UUID: Final = ".thesan/uuid"
 PENDING: Final = ".thesan/pending"
 ORPHANS: Final = ".thesan/orphans"
+BARRIER: Final = ".thesan/barrier"
 FMD_ATTRIBUTE: Final = "thesan.fmd"
 """Name without the `user.` that ports.disk adds."""
 FIDS_PER_DIRECTORY: Final = 10_000
