@@ -26,3 +26,24 @@ def test_a_disk_that_is_not_there(tmp_path):
     with pytest.raises(OperationError) as caught:
         world.disk(str(tmp_path / "absent"))
     assert caught.value.errno == errno.ENOENT
+
+
+def test_another_directory_at_the_path_is_another_disk(tmp_path):
+    """A disk that is mounted after its mount point was looked at."""
+    place, moved = tmp_path / "fs", tmp_path / "moved"
+    place.mkdir()
+    world = RealWorld()
+    first = world.disk(str(place))
+    asyncio.run(first.write_file("here", b"1"))
+    place.rename(moved)
+    with pytest.raises(OperationError) as caught:
+        world.disk(str(place))
+    assert caught.value.errno == errno.ENOENT
+    place.mkdir()
+    second = world.disk(str(place))
+    assert second is not first
+    assert asyncio.run(second.list("")) == []
+    place.rmdir()
+    moved.rename(place)
+    assert asyncio.run(world.disk(str(place)).list("")) == ["here"]
+    world.shutdown()

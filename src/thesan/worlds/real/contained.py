@@ -25,6 +25,13 @@ class ContainedDirectory:
         # The one path that may lead through links: it comes from the settings.
         self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
+    def is_at(self, path: str) -> bool:
+        """Whether `path` leads here; False when it leads elsewhere or nowhere."""
+        try:
+            return os.path.samestat(os.stat(path), os.fstat(self.fd))
+        except OSError:
+            return False
+
     def close(self) -> None:
         """Nothing may be called afterwards."""
         os.close(self.fd)

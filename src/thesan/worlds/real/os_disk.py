@@ -70,6 +70,10 @@ class OsDisk:
         self._nowait_works = True
         self._inline_after = 0.0
 
+    def is_in_place(self) -> bool:
+        """Whether the path still leads to the directory that was opened."""
+        return self._tree.is_at(self.root)
+
     def shutdown(self) -> None:
         """Wait for the workers, close what is open. Nothing may be called afterwards."""
         self._pool.shutdown(wait=True)

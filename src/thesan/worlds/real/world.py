@@ -26,11 +26,16 @@ class RealWorld:
         self._disks: dict[str, OsDisk] = {}
 
     def disk(self, path: str) -> Disk:
-        """The disk at a directory; one value for each path, since it owns threads.
+        """The disk at a directory; one value for each directory, since it owns threads.
 
-        Raises OperationError when it can't be used. A disk that failed is opened anew.
+        Raises OperationError when it can't be used. When another directory is at the path now, as
+        after a mount, the old one is let go: nobody may have files open there.
         """
         disk = self._disks.get(path)
+        if disk is not None and not disk.is_in_place():
+            del self._disks[path]
+            disk.shutdown()
+            disk = None
         if disk is None:
             disk = self._disks[path] = OsDisk(path)
         return disk
