@@ -55,6 +55,8 @@ class Instance:
 
     plan: Plan
     supervisor: "subprocess.Popen[bytes]"
+    mounts: list[Path] = field(default_factory=list)
+    """Small disks of its own, taken away at the end."""
 
     @property
     def root(self) -> Path:
@@ -135,16 +137,24 @@ async def until(
         await asyncio.sleep(POLL_SECONDS)
 
 
-def _start(directory: Path, fst_count: int, fst_settings: dict[str, Any]) -> Instance:
+def _start(
+    directory: Path, fst_count: int, disk_bytes: int, fst_settings: dict[str, Any]
+) -> Instance:
     """As `thesan demo up` does, with settings for the FSTs."""
     directory.mkdir(parents=True)
     plan = make_plan(directory, 1, fst_count)
     create_keytab(directory / "keytab")
+    mounts: list[Path] = []
     lines = [f"{name} = {json.dumps(value)}" for name, value in fst_settings.items()]
     (directory / "fst.toml").write_text("[fst]\n" + "\n".join(lines) + "\n", encoding="utf-8")
     for number in range(1, fst_count + 1):
         for fs in (1, 2):
-            (directory / f"fst{number}" / f"fs{fs}").mkdir(parents=True, exist_ok=True)
+            fs_root = directory / f"fst{number}" / f"fs{fs}"
+            fs_root.mkdir(parents=True, exist_ok=True)
+            if disk_bytes:
+                size = f"size={disk_bytes},mode=700"
+                subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", fs_root], check=True)
+                mounts.append(fs_root)
     plan.save()
     specs = [
         msgspec.structs.replace(spec, argv=[*spec.argv, "--config", str(directory / "fst.toml")])
@@ -164,7 +174,7 @@ def _start(directory: Path, fst_count: int, fst_settings: dict[str, Any]) -> Ins
             stderr=log,
             start_new_session=True,
         )
-    return Instance(plan, supervisor)
+    return Instance(plan, supervisor, mounts)
 
 
 # -- the workload ------------------------------------------------------------------------------
@@ -364,13 +374,14 @@ def until_true() -> Callable[..., Any]:
 def start_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Instance]]:
     """`start_instance(fsts=3, **fst_settings)`: 1 MGM and FSTs with 2 filesystems each.
 
+    With `disk_bytes` (root only) each filesystem is a disk of that size.
     Stopped and removed at the end; a traceback in a log fails the test.
     """
     started: list[Instance] = []
 
-    def start(fsts: int = 3, **settings: Any) -> Instance:
+    def start(fsts: int = 3, disk_bytes: int = 0, **settings: Any) -> Instance:
         directory = tmp_path_factory.mktemp("system") / "demo"
-        instance = _start(directory, fsts, settings)
+        instance = _start(directory, fsts, disk_bytes, settings)
         started.append(instance)
         asyncio.run(instance.ready())
         return instance
@@ -380,6 +391,8 @@ def start_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
     for instance in started:
         lifecycle.stop(instance.root)
         instance.supervisor.wait()
+        for mount in instance.mounts:
+            subprocess.run(["umount", "-l", mount], check=True)
         for log in sorted(instance.root.glob("*.log")):
             text = log.read_text(encoding="utf-8", errors="replace")
             if "Traceback" in text or "l=CRIT" in text or "unhandled" in text:
