@@ -74,3 +74,10 @@ def test_interrupt_and_broken_pipe_have_their_statuses() -> None:
         raise KeyboardInterrupt
 
     assert run_command(interrupted, Context(), []) == 130
+
+
+def test_acting_as_somebody_else_is_refused_where_it_would_be_ignored(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--mgm", "root://nowhere:1", "-r", "5", "5", "rm", "/x"]) == 2
+    assert "-r does not work for rm" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """What a command gets from the global options, and how it reaches the instance."""
 
 import enum
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from thesan.roles.client.filesystem import Filesystem
 
 _T = TypeVar("_T")
+
+SILENCE_SECONDS = 3.0
+"""Time without any connection after which a person is told what the command waits for."""
 
 
 class Output(enum.Enum):
@@ -49,6 +53,16 @@ class Context:
 
         async def run() -> _T:
             async with connect(self.url(), act_as=self.act_as) as filesystem:
-                return await work(filesystem)
+
+                def tell() -> None:
+                    if not len(filesystem.router.pool):
+                        print(f"thesan: no MGM answers at {self.url()}, trying on (Ctrl-C ends it)",
+                              file=sys.stderr)  # fmt: skip
+
+                notice = asyncio.get_running_loop().call_later(SILENCE_SECONDS, tell)
+                try:
+                    return await work(filesystem)
+                finally:
+                    notice.cancel()
 
         return asyncio.run(run())
