@@ -139,7 +139,13 @@ def test_an_overloaded_mgm_is_asked_again(cluster_run, faults):
 
 @pytest.mark.parametrize(
     ("number", "word"),
-    [(errno.ENOENT, "enoent"), (errno.EIO, "ioerr"), (errno.ENODEV, "fserr")],
+    [
+        (errno.ENOENT, "enoent"),
+        (errno.EIO, "ioerr"),
+        (errno.ENODEV, "fserr"),
+        (errno.ENOSPC, "fserr"),
+        (errno.EROFS, "fserr"),
+    ],
 )
 def test_an_fst_that_fails_at_open_is_tried_no_more(cluster_run, faults, number, word):
     _, refuse = faults
@@ -165,8 +171,9 @@ def test_all_fsts_fail(cluster_run, faults):
         cluster.put("/f", b"data")
         for fst in cluster.fsts:
             fst.fail(rq.Open, refuse(errno.EIO), times=100)
-        with pytest.raises(OperationError, match="no FST is left"):
+        with pytest.raises(OperationError, match="no FST is left") as caught:
             await cluster.connect().open("/f")
+        assert "; 127.0.0.3: " in caught.value.text, "what the last one said is said too"
         assert parse_cgi(cluster.mgm.requests(rq.Open)[2].cgi)["tried"] == "127.0.0.2,127.0.0.3"
 
     cluster_run(test)

@@ -47,6 +47,7 @@ ELSEWHERE: Final[dict[int, str]] = {
     errno.ENOMEM: "srverr",
     errno.EUSERS: "srverr",
     errno.ENOSPC: "fserr",
+    errno.EROFS: "fserr",
     errno.EDOM: "ioerr",
 }
 """Errors of an FST after which another one may do better, with XrdCl's word in `triedrc=`."""
@@ -87,6 +88,8 @@ class _Journey:
         self.mgm_failures = 0
         self.reason = "nothing was tried"
         """Why the last try failed: what an error at the deadline says."""
+        self.refusal = ""
+        """What the last FST said that could not serve it."""
 
     @property
     def what(self) -> str:
@@ -290,6 +293,7 @@ class Router:
         if journey.target is not None and not connection.is_manager:
             word = ELSEWHERE.get(error.errno)
             if word is not None:
+                journey.refusal = f"{journey.target.host}: {error.text}"
                 journey.go_back(word)
                 return
             if error.errno == errno.EACCES and journey.refused < _REFUSED_TRIES_MAX:
@@ -304,6 +308,9 @@ class Router:
             journey.tried.clear()
             await self._back_off(journey)
             return
+        if journey.refusal and connection.is_manager:
+            # "Nobody else is left" alone would hide why: a full disk, a read-only one.
+            raise OperationError(error.errno, f"{error.text}; {journey.refusal}", error.retry)
         raise error
 
     def _may_return(self, journey: _Journey) -> bool:
