@@ -137,8 +137,20 @@ async def until(
         await asyncio.sleep(POLL_SECONDS)
 
 
+def _mount(place: Path, byte_count: int) -> Path:
+    """A small disk in memory."""
+    place.mkdir(parents=True, exist_ok=True)
+    size = f"size={byte_count},mode=700"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", place], check=True)
+    return place
+
+
 def _start(
-    directory: Path, fst_count: int, disk_bytes: int, fst_settings: dict[str, Any]
+    directory: Path,
+    fst_count: int,
+    disk_bytes: int,
+    journal_bytes: int,
+    fst_settings: dict[str, Any],
 ) -> Instance:
     """As `thesan demo up` does, with settings for the FSTs."""
     directory.mkdir(parents=True)
@@ -152,16 +164,19 @@ def _start(
             fs_root = directory / f"fst{number}" / f"fs{fs}"
             fs_root.mkdir(parents=True, exist_ok=True)
             if disk_bytes:
-                size = f"size={disk_bytes},mode=700"
-                subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", fs_root], check=True)
-                mounts.append(fs_root)
+                mounts.append(_mount(fs_root, disk_bytes))
+    journal = directory / "journal"
+    if journal_bytes:
+        mounts.append(_mount(journal, journal_bytes))
     plan.save()
-    specs = [
-        msgspec.structs.replace(spec, argv=[*spec.argv, "--config", str(directory / "fst.toml")])
-        if spec.role == "fst"
-        else spec
-        for spec in plan.specs()
-    ]
+    specs = []
+    for spec in plan.specs():
+        argv = [*spec.argv]
+        if spec.role == "fst":
+            argv += ["--config", str(directory / "fst.toml")]
+        elif journal_bytes:
+            argv[argv.index("--journal") + 1] = f"sqlite:{journal}/journal.db"
+        specs.append(msgspec.structs.replace(spec, argv=argv))
     (directory / SPECS_FILE).write_bytes(msgspec.json.encode(specs))
     with (directory / "supervisor.log").open("ab") as log:
         supervisor = subprocess.Popen(
@@ -374,14 +389,17 @@ def until_true() -> Callable[..., Any]:
 def start_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Instance]]:
     """`start_instance(fsts=3, **fst_settings)`: 1 MGM and FSTs with 2 filesystems each.
 
-    With `disk_bytes` (root only) each filesystem is a disk of that size.
+    With `disk_bytes` (root only) each filesystem is a disk of that size; with `journal_bytes` the
+    journal has one of its own.
     Stopped and removed at the end; a traceback in a log fails the test.
     """
     started: list[Instance] = []
 
-    def start(fsts: int = 3, disk_bytes: int = 0, **settings: Any) -> Instance:
+    def start(
+        fsts: int = 3, disk_bytes: int = 0, journal_bytes: int = 0, **settings: Any
+    ) -> Instance:
         directory = tmp_path_factory.mktemp("system") / "demo"
-        instance = _start(directory, fsts, disk_bytes, settings)
+        instance = _start(directory, fsts, disk_bytes, journal_bytes, settings)
         started.append(instance)
         asyncio.run(instance.ready())
         return instance

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -218,3 +219,49 @@ def test_a_directory_that_vanished(start_instance: Any) -> None:
                     assert await get(fs, f"/f{number}") == b"%d" % number
 
     asyncio.run(scenario())
+
+
+def test_a_full_journal_disk(start_instance: Any) -> None:
+    """Nothing is acknowledged while it is full; what was stays; it goes on when there is room."""
+    instance = start_instance(fsts=1, journal_bytes=16 * MIB)
+    filler = instance.root / "journal" / "filler"
+
+    async def scenario() -> None:
+        made: list[str] = []
+        async with instance.client(patience_s=PATIENCE_SECONDS) as fs:
+            await put(fs, "/before", b"data")
+            fill_up(filler)
+            with pytest.raises(OperationError) as caught:
+                await make_directories(fs, made)
+            assert caught.value.errno in (errno.ETIMEDOUT, errno.ENOSPC), caught.value
+            pid = instance.pid("mgm1")
+            instance.kill("mgm1")
+            await instance.until_back("mgm1", pid)
+            filler.unlink()
+        async with instance.client() as fs:
+            await fs.mkdir("/after")
+            names = {f"/{entry.name}" for entry in await fs.ls("/")}
+            assert names >= {"/before", "/after", *made}, "what was acknowledged is there"
+            assert len(names - {"/before", "/after", *made}) <= 1, "and what nobody knows, once"
+            assert await get(fs, "/before") == b"data"
+
+    asyncio.run(scenario())
+
+
+async def make_directories(fs: Any, made: list[str]) -> None:
+    """Until it fails; those that were acknowledged are in `made`."""
+    for number in range(5000):
+        await fs.mkdir(f"/d{number}")
+        made.append(f"/d{number}")
+
+
+def fill_up(path: Path) -> None:
+    """Leave no byte free."""
+    with path.open("wb", buffering=0) as file:
+        for size in (MIB, 4096, 1):
+            try:
+                while file.write(bytes(size)) == size:
+                    pass
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
