@@ -28,7 +28,7 @@ PROGRESS_SECONDS = 0.2
 
 
 def run(context: Context, argv: list[str]) -> int:
-    """`cp [-r] [-f] [-p] [-n] [--parallel N] [--no-verify] SOURCE... TARGET`.
+    """Copy files and trees: in, out and within the instance.
 
     root://... is in the instance, file:... is on this machine, `-` is standard input or output.
     A plain source is local when it exists on this machine, else it is in the instance. A plain
