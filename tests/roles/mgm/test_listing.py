@@ -8,6 +8,7 @@ from thesan.core.model.limits import DIRLIST_CHUNK_ENTRIES
 from thesan.core.wire.bodies import parse_dirlist
 from thesan.core.wire.numbers import DirListFlag, StatFlag, Status
 from thesan.core.wire.requests import Chmod, DirList, Mkdir, Rm, Rmdir
+from thesan.roles.mgm import listing
 
 SID = b"\0\1"
 DSTAT = int(DirListFlag.STAT)
@@ -54,17 +55,20 @@ def test_with_stat_and_checksum(cluster) -> None:
     assert entries["sub"].checksum == "adler32:none"
 
 
-@pytest.mark.parametrize(
-    "count", [DIRLIST_CHUNK_ENTRIES, DIRLIST_CHUNK_ENTRIES + 1, 2 * DIRLIST_CHUNK_ENTRIES + 7]
-)
+@pytest.mark.parametrize("excess", [0, 1, 7])
 @pytest.mark.parametrize("options", [0, DSTAT])
-def test_a_long_listing_comes_in_parts_cut_between_entries(bench, count: int, options: int) -> None:
+def test_a_long_listing_comes_in_parts_cut_between_entries(
+    bench, monkeypatch, excess: int, options: int
+) -> None:
+    monkeypatch.setattr(listing, "DIRLIST_CHUNK_NAMES", 1000)
+    chunk = DIRLIST_CHUNK_ENTRIES if options else 1000
+    count = 2 * chunk + excess
     names = fill(bench, count)
     peer = bench.peer()
     body = bench.ok(DirList(SID, "/d", options=options), peer=peer)
     assert [entry.name for entry in parse_dirlist(body)] == names
     parts = [frame for frame in peer.frames if frame[1] == Status.OKSOFAR]
-    assert len(parts) == (count - 1) // DIRLIST_CHUNK_ENTRIES
+    assert len(parts) == (count - 1) // chunk
     for _, _, part in parts:
         assert part.endswith(b"\n")
         assert b"\0" not in part
@@ -73,7 +77,7 @@ def test_a_long_listing_comes_in_parts_cut_between_entries(bench, count: int, op
 def test_between_the_parts_others_are_served(bench) -> None:
     fill(bench, 3 * DIRLIST_CHUNK_ENTRIES)
     peer = bench.peer()
-    assert bench.send(peer, DirList(SID, "/d")) is None
+    assert bench.send(peer, DirList(SID, "/d", options=DSTAT)) is None
     assert bench.stat("/d").flags & StatFlag.IS_DIR
     bench.sleep(1)
     assert peer.frames[-1][1] == Status.OK
@@ -83,7 +87,7 @@ def test_a_slow_reader_is_waited_for(bench) -> None:
     fill(bench, 3 * DIRLIST_CHUNK_ENTRIES)
     peer = bench.peer()
     peer.unsent_bytes = 1 << 30
-    assert bench.send(peer, DirList(SID, "/d")) is None
+    assert bench.send(peer, DirList(SID, "/d", options=DSTAT)) is None
     bench.sleep(5)
     assert len(peer.frames) == 1
     peer.unsent_bytes = 0
@@ -94,7 +98,7 @@ def test_a_slow_reader_is_waited_for(bench) -> None:
 def test_a_reader_that_left_ends_the_listing(bench) -> None:
     fill(bench, 3 * DIRLIST_CHUNK_ENTRIES)
     peer = bench.peer()
-    bench.send(peer, DirList(SID, "/d"))
+    bench.send(peer, DirList(SID, "/d", options=DSTAT))
     peer.is_closed = True
     bench.sleep(5)
     assert len(peer.frames) == 1
@@ -104,7 +108,7 @@ def test_a_directory_that_goes_meanwhile_ends_in_an_error(bench) -> None:
     names = fill(bench, DIRLIST_CHUNK_ENTRIES + 1)
     peer = bench.peer()
     peer.unsent_bytes = 1 << 30
-    bench.send(peer, DirList(SID, "/d"))
+    bench.send(peer, DirList(SID, "/d", options=DSTAT))
     for name in names:
         bench.ok(Rm(SID, f"/d/{name}"))
     bench.ok(Rmdir(SID, "/d"))

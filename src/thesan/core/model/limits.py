@@ -62,6 +62,8 @@ BIND_STREAMS_MAX: Final = 16
 """kXR_bind substreams of one session; xrdcp -S asks for at most 15."""
 DIRLIST_CHUNK_ENTRIES: Final = 500
 """Entries in one kXR_oksofar of a listing: about 3 ms of the loop."""
+DIRLIST_CHUNK_NAMES: Final = 4000
+"""Entries in one kXR_oksofar of a listing of names alone: about 2 ms of the loop."""
 HANDSHAKE_BODY_BYTES_MAX: Final = 64 * KIB
 """Body of a request before login is complete: a stranger makes us hold no more."""
 SKIP_BYTES_MAX: Final = 256 * MIB
@@ -379,6 +381,8 @@ LOCAL_FILE_THREADS: Final = 8
 # -- store -------------------------------------------------------------------------------------
 STORE_CACHE_BYTES: Final = 256 * MIB
 """Block cache of the namespace store: holds the index and filters of about 10^8 files."""
+STORE_INDEX_BLOCK_BYTES: Final = 16 * KIB
+"""Piece of an index or filter: one is read for a cold key, far below a cache shard's 4 MiB."""
 STORE_WRITE_BUFFER_BYTES: Final = 64 * MIB
 """One memtable; what a crash may lose and the journal must replay: about 300 000 changes."""
 STORE_OPEN_FILES_MAX: Final = 1024

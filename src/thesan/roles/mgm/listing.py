@@ -7,7 +7,12 @@ from typing import Final
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import Identity
 from thesan.core.model.layouts import CHECKSUM_NAMES, ChecksumKind
-from thesan.core.model.limits import DIRLIST_CHUNK_ENTRIES, LISTING_POLL_SECONDS, OUTPUT_BYTES_HIGH
+from thesan.core.model.limits import (
+    DIRLIST_CHUNK_ENTRIES,
+    DIRLIST_CHUNK_NAMES,
+    LISTING_POLL_SECONDS,
+    OUTPUT_BYTES_HIGH,
+)
 from thesan.core.namespace import admit, queries
 from thesan.core.namespace.inode import S_IFLNK, S_IFMT, Inode
 from thesan.core.namespace.queries import Page
@@ -32,7 +37,7 @@ def dirlist(master: Master, connection: ServerConnection, request: DirList) -> b
     directory = admit.listing(master.namespace, who, request.path)
     if not directory.is_dir:
         raise OperationError(errno.ENOTDIR, f"not a directory: {request.path}")
-    page = queries.list_page(master.namespace, directory, "", DIRLIST_CHUNK_ENTRIES)
+    page = queries.list_page(master.namespace, directory, "", _chunk_of(request))
     body = _render(master, who, request, page, first=True)
     tag = _tag_of(master, directory, page)
     if page.after is None:
@@ -80,12 +85,17 @@ class _Stream:
                 await master.pipeline.durable(master.namespace.op_count)
                 connection.reply(responses.error_of(sid, error))
                 return
-            page = queries.list_page(master.namespace, directory, after, DIRLIST_CHUNK_ENTRIES)
+            page = queries.list_page(master.namespace, directory, after, _chunk_of(self._request))
             body = _render(master, self._who, self._request, page, first=False)
             tag = _tag_of(master, directory, page)
             after = page.after
         await master.pipeline.durable(tag)
         connection.reply(responses.ok(sid, body))
+
+
+def _chunk_of(request: DirList) -> int:
+    """Entries of one part."""
+    return DIRLIST_CHUNK_ENTRIES if request.options & _WITH_STAT else DIRLIST_CHUNK_NAMES
 
 
 def _tag_of(master: Master, directory: Inode, page: Page) -> int:

@@ -12,7 +12,7 @@ from thesan.core.authority.keytab import Keytab
 from thesan.core.authority.rules import VID_SECTION, VidRules, parse_rules
 from thesan.core.model.errors import OperationError
 from thesan.core.model.ids import Epoch, Fid, NodeId
-from thesan.core.model.limits import FST_RETURN_SECONDS_MAX
+from thesan.core.model.limits import FST_RETURN_SECONDS_MAX, NODE_COUNT_MAX
 from thesan.core.model.units import NS_PER_S
 from thesan.core.namespace import queries
 from thesan.core.namespace.ops import ConfigSet, Op, ReserveFids, Result
@@ -82,6 +82,7 @@ class Master:
         self.context: AdminContext
         """What admin verbs see of this; set by `mastership`, which knows more than a Master."""
         self._rules: VidRules | None = None
+        self._addresses: dict[NodeId, tuple[str, int]] = {}
         self._spaces: Mapping[str, SpaceRecord] | None = None
 
     # -- time ----------------------------------------------------------------------------------
@@ -175,6 +176,16 @@ class Master:
         if state is None:
             raise OperationError(errno.EADDRNOTAVAIL, f"filesystem {fsid} is not configured")
         return NodeId(state.record.node)
+
+    def address_of(self, node: NodeId) -> tuple[str, int]:
+        """(host, port) of a node's name, as a redirect wants them."""
+        address = self._addresses.get(node)
+        if address is None:
+            host, _, port = node.rpartition(":")
+            address = host, int(port)
+            if len(self._addresses) < NODE_COUNT_MAX:
+                self._addresses[node] = address
+        return address
 
     def is_patient(self, fsids: tuple[int, ...] | None = None) -> bool:
         """True when what can't be reached now may be back soon: this MGM has not heard all FSTs

@@ -12,7 +12,7 @@ from thesan.core.authority.capability import Grant, GrantKind, Op
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import Identity
 from thesan.core.model.ids import Fid, Fsid, NodeId
-from thesan.core.model.paths import normalise, parent_and_name, parse_cgi
+from thesan.core.model.paths import parent_and_name, parse_cgi
 from thesan.core.namespace import admit, queries
 from thesan.core.namespace.inode import PERMISSION_BITS, Inode
 from thesan.core.placement.choose import choose, choose_read, choose_update
@@ -23,7 +23,7 @@ from thesan.io.transport.server import ServerConnection
 from thesan.roles.mgm.empty import open_empty
 from thesan.roles.mgm.layouts import NewFile, new_file
 from thesan.roles.mgm.master import Master
-from thesan.roles.mgm.metadata import caller
+from thesan.roles.mgm.metadata import caller, canonical
 from thesan.roles.mgm.sessions import Session
 from thesan.roles.mgm.tickets import Place, Work
 from thesan.roles.mgm.uploads import Upload
@@ -54,9 +54,7 @@ def open_file(master: Master, connection: ServerConnection, request: Open) -> by
 # -- reading ---------------------------------------------------------------------------------------
 def _open_read(master: Master, connection: ServerConnection, request: Open) -> bytes | None:
     who = caller(connection)
-    path = request.path
-    if "//" in path or "/." in path or path[-1:] == "/":
-        path = normalise(path)
+    path = canonical(request.path)
     inode = admit.read(master.namespace, who, path)
     if not inode.locations and not inode.size:
         return open_empty(master, connection, request, inode)
@@ -84,7 +82,7 @@ def readable_replica(master: Master, connection: ServerConnection, inode: Inode,
 # -- a new file, or new content in the place of old ------------------------------------------------
 def _open_new(master: Master, connection: ServerConnection, request: Open) -> bytes | None:
     who = caller(connection)
-    path = normalise(request.path)
+    path = canonical(request.path)
     exclusive = not request.options & _DELETE
     before = master.namespace.op_count
     if request.options & _MKPATH:
@@ -188,7 +186,7 @@ def _note(
 # -- changing what is there ------------------------------------------------------------------------
 def _open_update(master: Master, connection: ServerConnection, request: Open) -> bytes | None:
     who = caller(connection)
-    path = normalise(request.path)
+    path = canonical(request.path)
     tried = frozenset(_tried_hosts(request.cgi)) if "tried=" in request.cgi else frozenset()
     upload = master.uploads.resume(path, who.uid, connection.peer_host, tried, master.now_ns())
     if upload is not None:
@@ -262,7 +260,7 @@ def truncate(master: Master, connection: ServerConnection, request: Truncate) ->
         raise OperationError(errno.EBADF, "there is no such open file at this MGM")
     if request.size < 0:
         raise OperationError(errno.EINVAL, f"size {request.size} is negative")
-    path = normalise(request.path)
+    path = canonical(request.path)
     inode = admit.update(master.namespace, caller(connection), path, 0)
     if not inode.locations and not request.size:
         return master.show(connection, inode.seq, request.sid, b"")
@@ -277,8 +275,8 @@ def redirect_to(
     master: Master, connection: ServerConnection, sid: bytes, tag: int, node: NodeId, cgi: str
 ) -> bytes | None:
     """kXR_redirect to an FST, held while what it follows from (op number `tag`) is pending."""
-    host, _, port = node.rpartition(":")
-    data = responses.redirect(sid, host, int(port), cgi)
+    host, port = master.address_of(node)
+    data = responses.redirect(sid, host, port, cgi)
     if tag < master.tree.tree_tag:
         tag = master.tree.tree_tag
     if tag <= master.tables.committed_tag:
