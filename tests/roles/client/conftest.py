@@ -33,19 +33,10 @@ from thesan.io.transport.server import Listener, listen
 from thesan.roles.client.config import ClientConfig
 from thesan.roles.client.filesystem import Filesystem, connect
 from thesan.roles.client.url import Endpoint, Url
+from thesan.worlds.real.entropy import RealEntropy
 from thesan.worlds.simulated.loop import SimLoop
 
 WRITES = OpenFlag.DELETE | OpenFlag.NEW | OpenFlag.UPDATE
-
-
-class Entropy:
-    """Counts."""
-
-    count = 0
-
-    def token(self, byte_count: int) -> bytes:
-        self.count += 1
-        return self.count.to_bytes(byte_count, "big")
 
 
 class Node(msgspec.Struct):
@@ -103,11 +94,15 @@ class Daemon:
 
     def handle(self, connection, request):
         self.seen.append(request)
+        if operation_of(request) in self.cluster.remembered:
+            return responses.ok(request.sid)
         for fault in list(self.faults):
             answer = fault(connection, request)
             if answer != "pass":
                 return answer
-        return getattr(self, f"on_{type(request).__name__.lower()}")(connection, request)
+        answer = getattr(self, f"on_{type(request).__name__.lower()}")(connection, request)
+        self.cluster.remember(request)
+        return answer
 
     def fail(self, kind: type, answer: Callable[[Any, Any], Any], times: int = 1) -> None:
         """Let the next `times` requests of a kind be answered by `answer(connection, request)`."""
@@ -125,6 +120,11 @@ class Daemon:
 
     def requests(self, kind: type) -> list[Any]:
         return [request for request in self.seen if isinstance(request, kind)]
+
+
+def operation_of(request) -> str:
+    cgi = getattr(request, "cgi", "") or getattr(request, "source_cgi", "")
+    return parse_cgi(cgi).get("thesan.op", "")
 
 
 def hang_up(connection, request):
@@ -170,7 +170,7 @@ class Mgm(Daemon):
         below = [path[len(prefix) :] for path in self.cluster.names if path.startswith(prefix)]
         names = [name for name in below if name and "/" not in name]
         if not request.options & DirListFlag.STAT:
-            return responses.ok(request.sid, bodies.build_dirlist([n.encode() for n in names]))
+            return responses.ok(request.sid, bodies.build_dirlist(map(str.encode, names)))
         entries = [
             (name.encode(), bodies.stat_text(self.info(self.node(prefix + name)))) for name in names
         ]
@@ -284,12 +284,10 @@ class Mgm(Daemon):
         results = [FAttrResult(name, 0, xattrs.get(name, b"")) for name in request.names]
         if request.subcode == FAttrCode.SET:
             xattrs.update(zip(request.names, request.values, strict=True))
-        else:
-            for result in results:
-                result.code = 0 if result.name in xattrs else 3027
-        if request.subcode == FAttrCode.DELETE:
-            for name in request.names:
-                xattrs.pop(name, None)
+        for result in results:
+            result.code = 0 if result.name in xattrs else 3027
+            if request.subcode == FAttrCode.DELETE:
+                xattrs.pop(result.name, None)
         body = build_fattr(results, values=request.subcode == FAttrCode.GET)
         return responses.ok(request.sid, body)
 
@@ -313,8 +311,7 @@ class Fst(Daemon):
     def on_open(self, connection, request):
         node = self.cluster.names.get(request.path)
         writes = bool(request.options & WRITES)
-        if "cap=x" not in request.cgi:
-            raise OperationError(errno.EACCES, "no capability")
+        assert "cap=x" in request.cgi
         if not writes and (node is None or node.data is None):
             raise OperationError(errno.ENOENT, "no replica")
         keep = not request.options & (OpenFlag.DELETE | OpenFlag.NEW)
@@ -363,7 +360,6 @@ class Fst(Daemon):
         return pgwrite_answer(request.sid, start, len(data), bad)
 
     def on_sync(self, connection, request):
-        self.file(connection, request.fh)
         return responses.ok(request.sid)
 
     def on_truncate(self, connection, request):
@@ -379,8 +375,7 @@ class Fst(Daemon):
         return responses.ok(request.sid)
 
     def commit(self, connection, request):
-        file = self.file(connection, request.fh)
-        del connection.state[request.fh]
+        file = connection.state.pop(request.fh)
         if file.writes:
             node = Node(self.cluster.next_fid(), bytes(file.data), mode=file.mode)
             self.cluster.names[file.path] = node
@@ -390,9 +385,10 @@ class Cluster:
     """Everything of one test."""
 
     def __init__(self, mgm_hosts: list[str], fst_hosts: list[str], port: int = 0) -> None:
-        self.entropy = Entropy()
+        self.entropy = RealEntropy()
         self.names: dict[str, Node] = {"/": Node(1)}
         self.control: list[Any] = []
+        self.remembered: dict[str, None] = {}
         self._fid = 1
         self.mgms = [Mgm(self, host, port) for host in mgm_hosts]
         self.fsts = [Fst(self, host, port) for host in fst_hosts]
@@ -402,6 +398,11 @@ class Cluster:
     @property
     def mgm(self) -> Mgm:
         return self.mgms[0]
+
+    def remember(self, request) -> None:
+        """As an MGM does: what was done under an operation id is not done again."""
+        if operation := operation_of(request):
+            self.remembered[operation] = None
 
     def next_fid(self) -> int:
         self._fid += 1

@@ -66,8 +66,6 @@ _T = TypeVar("_T")
 OP_KEY: Final = "thesan.op"
 """CGI key of a mutation's operation id: the same in every resend of it."""
 _OP_ID_BYTES: Final = 16
-_REMOVED: Final = frozenset({errno.ENOENT})
-_MADE: Final = frozenset({errno.EEXIST})
 
 
 class Filesystem:
@@ -134,24 +132,20 @@ class Filesystem:
         """Make a directory; with `parents` also those above it, and one that is there is fine."""
         options = int(MkdirFlag.PARENTS) if parents else 0
         request = rq.Mkdir(NO_SID, normalise(path), self._op_cgi(), mode, options)
-        answer = await self.router.ask(request, done_by=_MADE)
-        if answer.was_inferred and not await self.is_dir(path):
-            raise OperationError(errno.EEXIST, f"there is a file: {path}")
+        await self.router.ask(request)
 
     async def rm(self, path: str) -> None:
         """Remove a file or a link."""
-        await self.router.ask(rq.Rm(NO_SID, normalise(path), self._op_cgi()), done_by=_REMOVED)
+        await self.router.ask(rq.Rm(NO_SID, normalise(path), self._op_cgi()))
 
     async def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
-        await self.router.ask(rq.Rmdir(NO_SID, normalise(path), self._op_cgi()), done_by=_REMOVED)
+        await self.router.ask(rq.Rmdir(NO_SID, normalise(path), self._op_cgi()))
 
     async def mv(self, source: str, target: str) -> None:
         """Rename; an existing file at `target` is replaced."""
         request = rq.Mv(NO_SID, normalise(source), normalise(target), self._op_cgi())
-        answer = await self.router.ask(request, done_by=_REMOVED)
-        if answer.was_inferred and not await self.exists(target):
-            raise OperationError(errno.ENOENT, f"no such file: {source}")
+        await self.router.ask(request)
 
     async def chmod(self, path: str, mode: int) -> None:
         """Set permission bits."""

@@ -7,8 +7,8 @@ is silent costs seconds, not minutes.
 - Every MGM of the list is tried; the one that last answered as master is asked first.
 - kXR_wait is obeyed, kXR_redirect followed (at most REDIRECTS_MAX for one request).
 - What an FST can't do is asked again at the MGM, with `tried=` naming the FST's host.
-- After a lost connection nobody knows whether the request was done. It is sent again with the same
-  `thesan.op`; where a server does not remember that, `done_by` says which errors mean "done".
+- After a lost connection nobody knows whether the request was done. It is sent again as it is: a
+  mutation carries its operation id (`thesan.op`), by which a server gives the first answer again.
 """
 
 import asyncio
@@ -63,8 +63,6 @@ class Answer(msgspec.Struct):
     endpoint: Endpoint
     connection: ClientConnection
     bad_offsets: list[int] = []
-    was_inferred: bool = False
-    """The server did not say ok; that it was done follows from `done_by`."""
 
 
 class _Journey:
@@ -159,13 +157,11 @@ class Router:
         request: rq.Request,
         *,
         deadline: float | None = None,
-        done_by: frozenset[int] = frozenset(),
         tried: dict[str, str] | None = None,
         redirect: Redirect | None = None,
     ) -> Answer:
         """Send `request` until somebody answers it with ok; `redirect` is where to go first.
 
-        `done_by`: errors that, after a sending with unknown outcome, mean that it was done.
         Raises OperationError: the server's last word, or ETIMEDOUT at the deadline.
         """
         if deadline is None:
@@ -188,9 +184,7 @@ class Router:
             if response.status == Status.OK:
                 self._arrived(endpoint, connection)
                 return Answer(response.body, endpoint, connection, response.bad_offsets)
-            done = await self._judge(journey, endpoint, connection, response, done_by)
-            if done is not None:
-                return done
+            await self._judge(journey, endpoint, connection, response)
 
     # -- time ----------------------------------------------------------------------------------
     def _left(self, journey: _Journey) -> float:
@@ -263,27 +257,22 @@ class Router:
         endpoint: Endpoint,
         connection: ClientConnection,
         response: Response,
-        done_by: frozenset[int],
-    ) -> Answer | None:
-        """Act on an answer: None to go on, or the answer that it stands for."""
+    ) -> None:
+        """Act on an answer so that the next try is right, or raise it."""
         body = bytes(response.body)
         try:
             if response.status == Status.REDIRECT:
                 journey.follow(parse_redirect(body))
-                return None
+                return
             if response.status == Status.WAIT:
                 seconds, text = parse_wait(body)
                 journey.reason = f"{endpoint} says wait: {text or f'{seconds} s'}"
                 seconds_bound = min(max(seconds, CLIENT_WAIT_SECONDS_MIN), CLIENT_WAIT_SECONDS_MAX)
                 await self._sleep(journey, seconds_bound)
-                return None
+                return
         except WireError as error:
             raise OperationError(errno.EPROTO, f"{endpoint}: {error.text}") from error
-        failure = error_of(response)
-        if journey.maybe_done and failure.errno in done_by:
-            return Answer(b"", endpoint, connection, was_inferred=True)
-        await self._refused(journey, connection, failure)
-        return None
+        await self._refused(journey, connection, error_of(response))
 
     async def _refused(
         self, journey: _Journey, connection: ClientConnection, error: OperationError
