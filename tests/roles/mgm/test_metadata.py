@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from thesan.core.wire.bodies import parse_locate, parse_statx, parse_vfs
-from thesan.core.wire.numbers import MkdirFlag, StatFlag, StatOption
+from thesan.core.wire.numbers import MkdirFlag, StatFlag, StatOption, Status
 from thesan.core.wire.requests import Chmod, Locate, Mkdir, Mv, Rm, Rmdir, Stat, StatX
 
 SID = b"\0\1"
@@ -107,6 +107,8 @@ def test_a_file_is_located_where_it_can_be_read(cluster) -> None:
     (left,) = parse_locate(cluster.ok(Locate(SID, "/f")))
     assert left.address == "fst2:1095"
     cluster.sleep(10)
+    assert cluster.ask(Locate(SID, "/f"))[0] == Status.WAIT, "they may be back soon"
+    cluster.sleep(60)
     assert cluster.errno(Locate(SID, "/f")) == errno.EADDRNOTAVAIL
     assert cluster.errno(Locate(SID, "/none")) == errno.ENOENT
 

@@ -185,7 +185,8 @@ def locate(master: Master, connection: ServerConnection, request: Locate) -> byt
     else:
         locations = _holders(master, inode)
         if not locations:
-            raise OperationError(errno.EADDRNOTAVAIL, "no replica of the file can be read now")
+            number = errno.EAGAIN if master.is_patient(inode.locations) else errno.EADDRNOTAVAIL
+            raise OperationError(number, "no replica of the file can be read now")
     return master.show(connection, tag, request.sid, build_locate(locations))
 
 
