@@ -10,6 +10,8 @@ import pytest
 from thesan.core.authority.capability import Op
 from thesan.core.control.messages import FsConfig
 from thesan.core.model.errors import OperationError
+from thesan.roles.fst.config import FsSetting, FstConfig
+from thesan.roles.fst.service import Fst
 from thesan.roles.fst.store import BootState
 
 DATA = os.urandom(100_000)
@@ -101,11 +103,6 @@ def test_a_directory_that_is_gone(bench):
         await b.kill()
         shutil.rmtree(b.paths(0)[0])
         b.paths(0)[0].write_text("a file")
-        config = b.settings
-        assert config is not None
-        from thesan.roles.fst.config import FsSetting, FstConfig
-        from thesan.roles.fst.service import Fst
-
         old = b.fsts[0]._config
         fst = Fst(
             FstConfig(

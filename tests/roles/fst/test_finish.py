@@ -107,7 +107,7 @@ def test_replicas_of_one_node(bench):
     bench(body, fsts=1, fs=2)
 
 
-@pytest.mark.parametrize("step", ["write", "sync", "remember"])
+@pytest.mark.parametrize("step", ["write", "seal", "remember"])
 def test_a_replica_that_fails_is_left_behind(bench, step):
     async def body(b):
         client, fh = await begun(b)
@@ -115,8 +115,8 @@ def test_a_replica_that_fails_is_left_behind(bench, step):
         disk = b.store(1).disk
         if step == "write":
             disk.write = disk.write_summed = fail
-        elif step == "sync":
-            disk.sync = fail
+        elif step == "seal":
+            disk.seal = fail
         else:
             disk.write_file = fail
         await client.write(fh, 500_000, DATA[500_000:])
@@ -158,7 +158,7 @@ def test_a_replica_that_differs_is_left_behind(bench):
 
 def test_a_replica_that_can_not_be_opened_fails_the_open(bench):
     async def body(b):
-        b.store(1).disk.open = fail
+        b.store(1).disk.create_marked = fail
         client = await b.client()
         with refused(errno.ENODEV):
             await client.open("/f", b.cap(Op.CREATE, 1, "/f", others=OTHERS), NEW)

@@ -277,7 +277,7 @@ def test_truncate_by_path(bench):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-@pytest.mark.parametrize("verb", ["write", "sync"])
+@pytest.mark.parametrize("verb", ["write", "seal"])
 def test_a_disk_that_fails_fails_the_upload(bench, number, verb):
     async def fail(*_):
         raise OperationError(number, "what the disk says")
@@ -294,7 +294,7 @@ def test_a_disk_that_fails_fails_the_upload(bench, number, verb):
             with refused(number):
                 await client.write(fh, len(DATA), b"still")
         else:
-            disk.sync = fail
+            disk.seal = fail
         with refused(number):
             await client.close(fh)
         assert b.mgm.commits == []

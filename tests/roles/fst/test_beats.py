@@ -1,0 +1,167 @@
+"""Beats: what they say, and that their answers are obeyed only forwards."""
+
+import asyncio
+import errno
+
+import pytest
+
+from thesan.core.authority.capability import Op
+from thesan.core.control.messages import BeatReply
+from thesan.core.model.errors import OperationError
+from thesan.io.transport.server import listen
+from thesan.ports.host import HostLoad
+from thesan.roles.fst import beats
+from thesan.roles.fst.beats import node_report
+from thesan.roles.fst.store import BootState
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def test_a_beat_says_what_there_is(bench):
+    async def body(b):
+        parts = b.fsts[0].parts
+        beat = await b.mgm.until_beat(lambda beat: beat.report.rss_bytes)
+        assert beat.node == parts.node
+        assert beat.report.geotag == "site::rack"
+        assert beat.report.version
+        assert [fs.path for fs in beat.filesystems] == [str(path) for path in b.paths(0)]
+        assert all(fs.capacity_bytes > fs.free_bytes > 0 for fs in beat.filesystems)
+        boot_id = beat.boot_id
+        await b.kill()
+        await b.restart()
+        later = await b.mgm.until_beat(lambda beat: beat.boot_id != boot_id)
+        assert len(later.boot_id) == len(boot_id) == 16
+
+    bench(body, fs=2, geotag="site::rack")
+
+
+def test_a_report_from_the_hosts_figures():
+    mib = 1 << 20
+    load = HostLoad(0.5, 2.0 * mib, 3.0 * mib, 4.0 * mib, 5, 6, 7, 8, "6.1", 9)
+    report = node_report(load, geotag="g", version="v", sockets=10)
+    assert (report.net_in_mb_per_s, report.net_out_mb_per_s, report.net_mb_per_s_max) == (2, 3, 4)
+    assert (report.rss_bytes, report.vsize_bytes, report.threads, report.sockets) == (5, 6, 7, 10)
+    assert (report.kernel, report.start_ns) == ("6.1", 9)
+
+
+def test_beats_go_to_every_mgm_that_is_heard_of(bench):
+    async def body(b):
+        second = type(b.mgm)(b.worlds[0])
+        world = b.worlds[0]
+        listener = await listen(second, "127.0.0.1", 0, entropy=world.entropy, bulk=world.bulk)
+        second.address = f"127.0.0.1:{listener.port}"
+        second.is_master = False
+        heart = b.fsts[0].parts.heart
+        reply = BeatReply(
+            master=True,
+            epoch=1,
+            master_address=b.mgm.address,
+            mgms=[b.mgm.address, second.address],
+            config_seq=b.mgm.config_seq,
+        )
+        heart._obey(heart._beat(), reply)
+        await second.until_beat(lambda beat: True)
+        await b.mgm.until_beat(lambda beat: True)
+        await listener.close()
+
+    bench(body)
+
+
+def test_an_mgm_that_returns_is_found_again(bench):
+    async def body(b):
+        port = b.mgm_listener.port
+        await b.mgm_listener.close()
+        await until(lambda: not any(link.is_up for link in b.fsts[0].parts.mgms.links.values()))
+        b.mgm.beats.clear()
+        world = b.worlds[0]
+        b.mgm_listener = await listen(
+            b.mgm, "127.0.0.1", port, entropy=world.entropy, bulk=world.bulk
+        )
+        await b.mgm.until_beat(lambda beat: True)
+
+    bench(body)
+
+
+def answered(b, **changes):
+    """Let the FST obey an answer to a beat of now."""
+    heart = b.fsts[0].parts.heart
+    fields = {
+        "master": True,
+        "epoch": heart.epoch,
+        "master_address": b.mgm.address,
+        "mgms": [],
+        "config_seq": b.mgm.config_seq,
+    }
+    heart._obey(heart._beat(), BeatReply(**{**fields, **changes}))
+    return heart
+
+
+def test_an_older_epoch_is_not_listened_to(bench):
+    async def body(b):
+        heart = answered(b, epoch=5)
+        assert heart.epoch == 5
+        answered(b, epoch=4, active=False, master_address="h:1", deletions=[(1, 7)])
+        assert heart.epoch == 5
+        assert heart.is_active
+        assert b.fsts[0].parts.mgms.master == b.mgm.address
+
+    bench(body)
+
+
+def test_an_older_configuration_is_not_listened_to(bench):
+    async def body(b):
+        await until(lambda: b.store().config is not None)
+        seq = b.mgm.config_seq
+        answered(b, config_seq=seq - 1, filesystems=[])
+        assert b.store().config is not None
+        answered(b, config_seq=seq + 1, filesystems=[])
+        assert b.store().config is None
+        assert b.store().state is BootState.DOWN
+
+    bench(body)
+
+
+def test_only_a_master_orders_deletions(bench):
+    async def body(b):
+        client = await b.client()
+        await client.put("/f", b.cap(Op.CREATE, 7, "/f"), b"x")
+        answered(b, master=False, deletions=[(1, 7)])
+        await asyncio.sleep(0.1)
+        assert b.files() == (["00000007"], [])
+        answered(b, deletions=[(1, 7)])
+        await until(lambda: b.files() == ([], []))
+
+    bench(body)
+
+
+def test_a_disk_that_hangs_is_taken_out_of_service(bench, monkeypatch):
+    monkeypatch.setattr(beats, "DISK_HANG_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(beats, "BEAT_SECONDS", 0.02)
+
+    async def body(b):
+        gate = asyncio.Event()
+
+        async def hang():
+            await gate.wait()
+            raise OperationError(errno.ENODEV, "unplugged")
+
+        b.store().disk.usage = hang
+        beat = await b.mgm.until_beat(lambda beat: beat.filesystems[0].boot == "opserror")
+        assert "did not answer" in beat.filesystems[0].errmsg
+        gate.set()
+
+    bench(body)
+
+
+@pytest.mark.parametrize("active", [False, True])
+def test_the_switch(bench, active):
+    async def body(b):
+        b.fsts[0].parts.heart.is_active = not active
+        b.mgm.is_active = active
+        await until(lambda: b.fsts[0].parts.heart.is_active is active)
+
+    bench(body)
