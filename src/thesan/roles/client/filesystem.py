@@ -14,6 +14,7 @@ import msgspec
 
 from thesan.core.control.messages import (
     ACT_AS,
+    OP_KEY,
     Admin,
     AdminReply,
     FileOp,
@@ -63,8 +64,6 @@ from thesan.roles.client.url import Url, set_cgi
 _R = TypeVar("_R", bound=Message)
 _T = TypeVar("_T")
 
-OP_KEY: Final = "thesan.op"
-"""CGI key of a mutation's operation id: the same in every resend of it."""
 _OP_ID_BYTES: Final = 16
 
 
