@@ -3,7 +3,8 @@
 import pytest
 
 from thesan.core.model.errors import StoreError
-from thesan.core.namespace import keys
+from thesan.core.model.identity import ROOT
+from thesan.core.namespace import keys, queries, tree
 from thesan.core.namespace.inode import Directory
 from thesan.core.namespace.ops import QuotaRemove, QuotaSet
 from thesan.core.namespace.state import Namespace
@@ -87,6 +88,21 @@ def test_a_full_cache_stays_near_its_size(make_instance) -> None:
         assert instance.ns.cached_count <= 51
     assert instance.at("/d").size == 400
     instance.check()
+
+
+def test_a_huge_directory_is_not_kept_whole(instance, monkeypatch) -> None:
+    monkeypatch.setattr(tree, "DIRECTORY_CACHED_MAX", 100)
+    instance.mkdir("/d")
+    for number in range(250):
+        instance.commit(f"/d/f{number:03}")
+        assert len(instance.ns.tree.directories[2].children) <= 101
+    instance.check()
+    assert not instance.ns.tree.directories[2].complete
+    assert instance.at("/d/f249").size == 100
+    names = [
+        path for page in queries.find(instance.ns, instance.at("/d"), ROOT) for path, _ in page
+    ]
+    assert len(names) == 250
 
 
 def test_what_is_loaded_from_a_pending_change_carries_a_pending_tag(instance) -> None:

@@ -395,6 +395,9 @@ QUOTA_RECOUNT_ENTRIES_MAX: Final = 5000
 """Entries below a directory that becomes a quota node, counted in that one op: about 40 ms."""
 QUOTA_ACCOUNTS_MAX: Final = 10_000
 """Accounts with limits in one quota node: its record stays under a journal batch."""
+DIRECTORY_CACHED_MAX: Final = 1_300_000
+"""Entries of one directory kept in memory: the dict's next growth, at 1.4 * 10^6, stops the loop
+for 65 ms (measured), the one before for 29 ms."""
 EVICTION_ENTRIES_MIN: Final = 64
 """Cached inodes dropped beyond need, so that not every op has to."""
 EVICTION_ENTRIES_MAX: Final = 2048

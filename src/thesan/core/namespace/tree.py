@@ -8,7 +8,12 @@ from collections import OrderedDict
 
 from thesan.core.model.errors import StoreError
 from thesan.core.model.ids import ROOT_FID
-from thesan.core.model.limits import CACHE_ENTRIES_MAX, EVICTION_ENTRIES_MAX, EVICTION_ENTRIES_MIN
+from thesan.core.model.limits import (
+    CACHE_ENTRIES_MAX,
+    DIRECTORY_CACHED_MAX,
+    EVICTION_ENTRIES_MAX,
+    EVICTION_ENTRIES_MIN,
+)
 from thesan.core.namespace import keys
 from thesan.core.namespace.inode import (
     FLAG_XATTRS,
@@ -47,6 +52,8 @@ class Tree:
         """Of each inode in `linked`: how many `children` dicts hold it."""
         self._clock: OrderedDict[int, None] = OrderedDict()
         """Directories with cached entries, in the order in which eviction looks at them."""
+        self._crowded: Directory | None = None
+        """A directory with more cached entries than a dict can take without a pause."""
         self._open()
 
     def _open(self) -> None:
@@ -208,8 +215,11 @@ class Tree:
         directory.used = True
         if not directory.children:
             self._clock[directory.fid] = None
-        directory.children[name] = inode
+        children = directory.children
+        children[name] = inode
         self.cached_count += 1
+        if len(children) > DIRECTORY_CACHED_MAX:
+            self._crowded = directory
         if inode.parent == directory.fid and inode.name == name:
             inode.parent = directory.fid
             inode.name = name
@@ -253,6 +263,11 @@ class Tree:
 
     def make_room(self) -> None:
         """One small step of eviction when too much is cached. Call it between ops only."""
+        if self._crowded is not None:
+            crowd = len(self._crowded.children) - DIRECTORY_CACHED_MAX
+            self._evict_from(self._crowded, min(crowd + EVICTION_ENTRIES_MIN, EVICTION_ENTRIES_MAX))
+            if len(self._crowded.children) <= DIRECTORY_CACHED_MAX:
+                self._crowded = None
         excess = self.cached_count - self.cache_entries_max
         if excess > 0:
             self.evict(min(excess + EVICTION_ENTRIES_MIN, EVICTION_ENTRIES_MAX))
