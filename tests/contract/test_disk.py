@@ -180,6 +180,34 @@ def test_attributes(run: Run) -> None:
     run(body)
 
 
+def test_a_new_file_comes_after_its_marker(run: Run) -> None:
+    async def body(disk: Disk) -> None:
+        handle = await disk.create_marked("d/f", "m/f", b"marker")
+        await disk.write(handle, 0, b"data")
+        assert await disk.read_file("m/f", 100) == b"marker"
+        assert await disk.read_file("d/f", 100) == b"data"
+        await disk.remove("m/f")
+        with refused(errno.EEXIST):
+            await disk.create_marked("d/f", "m/f", b"again")
+        assert await disk.read_file("m/f", 100) is None
+        assert await disk.read_file("d/f", 100) == b"data"
+        await disk.close(handle)
+
+    run(body)
+
+
+def test_sealing_sets_the_attribute(run: Run) -> None:
+    async def body(disk: Disk) -> None:
+        handle = await disk.open("d/f", create=True)
+        await disk.seal(handle, "thesan.fmd", b"\0record")
+        await disk.close(handle)
+        assert await disk.get_xattr("d/f", "thesan.fmd") == b"\0record"
+        with refused(errno.EBADF):
+            await disk.seal(handle, "thesan.fmd", b"x")
+
+    run(body)
+
+
 @pytest.mark.parametrize("durable", [True, False])
 def test_small_files(run: Run, durable: bool) -> None:
     async def body(disk: Disk) -> None:

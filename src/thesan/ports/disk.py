@@ -31,6 +31,14 @@ class Disk(Protocol):
         """Open a file; `create` makes it and its parent directories (0700/0600)."""
         ...
 
+    async def create_marked(self, path: str, marker_path: str, marker: bytes) -> Handle:
+        """Write the small file `marker_path`, then make `path`, open for writing: one trip.
+
+        The marker is written as by `write_file`, not durably, but before the file it announces.
+        EEXIST when `path` is there: the marker is removed again, and nothing has changed.
+        """
+        ...
+
     async def close(self, handle: Handle) -> None:
         """Close. A write error that the system held back is raised here."""
         ...
@@ -70,6 +78,10 @@ class Disk(Protocol):
 
     async def sync(self, handle: Handle) -> None:
         """fsync: data, size and attributes. An error is final; never retry it as success."""
+        ...
+
+    async def seal(self, handle: Handle, name: str, value: bytes) -> None:
+        """Set `user.` attribute `name` of an open file, then `sync` it: one trip."""
         ...
 
     async def size(self, handle: Handle) -> int: ...

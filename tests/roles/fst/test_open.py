@@ -307,14 +307,14 @@ def test_a_client_that_left_during_the_open(bench):
     async def body(b):
         client = await b.client()
         store = b.store()
-        real = store.disk.open
+        real = store.disk.create_marked
         gate = asyncio.Event()
 
         async def slowly(*args, **kwargs):
             await gate.wait()
             return await real(*args, **kwargs)
 
-        store.disk.open = slowly
+        store.disk.create_marked = slowly
         opening = asyncio.ensure_future(client.open("/f", b.cap(Op.CREATE, 1, "/f"), NEW))
         await asyncio.sleep(0.05)
         client.connection.abort("gone")

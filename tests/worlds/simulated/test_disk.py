@@ -109,6 +109,28 @@ def test_a_durable_file_survives_any_crash(loop):
         assert list(platter.names) == ["m"]
 
 
+def test_what_is_sealed_survives_any_crash(loop):
+    for seed in range(20):
+        platter = Platter("d")
+        disk = SimDisk(loop, platter, str(seed))
+        handle = loop.run_until_complete(disk.create_marked("f", "m", b"marker"))
+        loop.run_until_complete(disk.write(handle, 0, b"data"))
+        loop.run_until_complete(disk.seal(handle, "fmd", b"record"))
+        platter.crash(disk._random)
+        assert bytes(platter.file("f").data) == b"data"
+        assert platter.file("f").xattrs == {"fmd": b"record"}
+        assert "m" in platter.names
+
+
+def test_a_crash_leaves_no_new_file_without_its_marker(loop):
+    for seed in range(50):
+        platter = Platter("d")
+        disk = SimDisk(loop, platter, str(seed))
+        loop.run_until_complete(disk.create_marked("f", "m", b"marker"))
+        platter.crash(disk._random)
+        assert "f" not in platter.names or "m" in platter.names
+
+
 def test_faults(loop, disk, platter):
     handle = loop.run_until_complete(disk.open("x", create=True))
     faults = platter.faults

@@ -150,9 +150,7 @@ class Finisher:
     async def _mark(self, upload: Upload, commit: bytes) -> None:
         """A head that can't write its marker goes on: the answer waits for the MGM anyway."""
         try:
-            await upload.store.mark(
-                marker_of(upload.origin, upload.store.fsid, commit), durable=True
-            )
+            await upload.store.mark(marker_of(upload.origin, upload.store.fsid, commit))
         except OperationError as error:
             upload.store.note_error(error)
             self._log.warning("marker not written", fid=upload.origin.fid, reason=error.text)
@@ -195,7 +193,7 @@ class Finisher:
     async def remember(self, upload: Upload, commit: bytes) -> None:
         """Keep the head's commit durably. Raises OperationError."""
         marker = marker_of(upload.origin, upload.store.fsid, commit)
-        await upload.store.mark(marker, durable=True)
+        await upload.store.mark(marker)
 
     async def settle(self, upload: Upload, *, keep: bool) -> bool:
         """The head's last word. False when it must be checked with the MGM first."""

@@ -243,19 +243,19 @@ class Opener:
             handle = await store.open_data(origin.fid, write=True)
             try:
                 # Durable: after a power cut it is all that tells of changed bytes.
-                await store.mark(marker, durable=True)
+                await store.mark(marker)
             except OperationError:
                 await store.disk.close(handle)
                 raise
             return handle
-        _, exists = await asyncio.gather(
-            store.mark(marker, durable=False), store.has_data(origin.fid)
-        )
-        if exists:
+        try:
+            return await store.create_marked(marker)
+        except OperationError as error:
+            if error.errno != errno.EEXIST:
+                raise
             # A ticket shown again after its upload was committed must not destroy the file.
-            await store.unmark(origin.fid)
-            raise OperationError(errno.ESTALE, "this file was written already: open it anew")
-        return await store.create_data(origin.fid)
+            text = "this file was written already: open it anew"
+            raise OperationError(errno.ESTALE, text) from error
 
     async def _begin(
         self,

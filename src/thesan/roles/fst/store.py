@@ -208,15 +208,18 @@ class FsStore:
         """Make the replica of `fid`, or open what is there."""
         return await self.disk.open(records.data_path(fid), create=True, write=True)
 
-    async def has_data(self, fid: int) -> bool:
-        """Whether there is a file for `fid`, committed or not."""
-        try:
-            await self.disk.close(await self.open_data(fid))
-        except OperationError as error:
-            if error.errno == errno.ENOENT:
-                return False
-            raise
-        return True
+    async def create_marked(self, marker: Marker) -> Handle:
+        """Write the marker of a new file, then make the file.
+
+        Raises OperationError; EEXIST when there is a replica, then without a trace. The marker
+        need not be durable: journaling filesystems keep the order of names, so its name is there
+        if the data file's is, and the name is all that a clean-up needs.
+        """
+        return await self.disk.create_marked(
+            records.data_path(marker.fid),
+            records.marker_path(marker.fid),
+            self._encoded(marker),
+        )
 
     async def remove_data(self, fid: int) -> bool:
         """Remove the replica of `fid`; True when it was there."""
@@ -253,17 +256,18 @@ class FsStore:
             records.data_path(fmd.fid), records.FMD_ATTRIBUTE, records.encode_fmd(fmd)
         )
 
-    # -- markers -----------------------------------------------------------------------------
-    async def mark(self, marker: Marker, *, durable: bool) -> None:
-        """Write the marker of an unfinished upload.
+    async def seal(self, handle: Handle, fmd: Fmd) -> None:
+        """Give the open file its record and make both durable."""
+        await self.disk.seal(handle, records.FMD_ATTRIBUTE, records.encode_fmd(fmd))
 
-        The first one need not be durable: journaling filesystems keep the order of names, so its
-        name is there if the data file's is, and the name is all that a clean-up needs.
-        """
+    # -- markers -----------------------------------------------------------------------------
+    async def mark(self, marker: Marker) -> None:
+        """Write the marker of an upload durably."""
+        await self.disk.write_file(records.marker_path(marker.fid), self._encoded(marker))
+
+    def _encoded(self, marker: Marker) -> bytes:
         marker = msgspec.structs.replace(marker, machine_boot_id=self._machine_boot_id)
-        await self.disk.write_file(
-            records.marker_path(marker.fid), records.encode_marker(marker), durable=durable
-        )
+        return records.encode_marker(marker)
 
     def can_go_on(self, marker: Marker) -> bool:
         """Whether everything that was written under this marker is still there."""

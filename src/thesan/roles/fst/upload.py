@@ -181,7 +181,8 @@ class Upload:
             sums = self.sums.of(self.size)
             if sums is None:
                 sums = await disk.checksums(self.handle, self.size)
-            await self.store.set_fmd(
+            await self.store.seal(
+                self.handle,
                 Fmd(
                     fid=origin.fid,
                     path=origin.path,
@@ -192,9 +193,8 @@ class Upload:
                     adler32=sums[0],
                     crc32c=sums[1],
                     mtime_ns=mtime_ns,
-                )
+                ),
             )
-            await disk.sync(self.handle)
         except OperationError as error:
             self.fail(error)
             raise

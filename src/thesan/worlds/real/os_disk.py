@@ -88,9 +88,22 @@ class OsDisk:
         """Open a file; `create` makes it and its parent directories (0700/0600)."""
         flags = os.O_RDWR if write or create else os.O_RDONLY
         fd = await self.run("open", path, lambda: self._tree.open_file(path, flags, create=create))
-        self._last_handle += 1
-        self._files[self._last_handle] = _OpenFile(fd)
-        return Handle(self._last_handle)
+        return self._handle_of(fd)
+
+    async def create_marked(self, path: str, marker_path: str, marker: bytes) -> Handle:
+        """Write `marker_path`, then make `path`, see the port."""
+        self._last_aside += 1
+        number = self._last_aside
+
+        def work() -> int:
+            self._tree.replace(marker_path, marker, number, durable=False)
+            try:
+                return self._tree.open_file(path, os.O_RDWR | os.O_EXCL, create=True)
+            except FileExistsError:
+                self._tree.remove(marker_path)
+                raise
+
+        return self._handle_of(await self.run("create", path, work))
 
     async def close(self, handle: Handle) -> None:
         """Close. A write error that the system held back is raised here."""
@@ -150,6 +163,15 @@ class OsDisk:
     async def sync(self, handle: Handle) -> None:
         """fsync: data, size and attributes. An error is final; never retry it as success."""
         await self._run_on(handle, "sync", os.fsync)
+
+    async def seal(self, handle: Handle, name: str, value: bytes) -> None:
+        """Set `user.` attribute `name` of an open file, then fsync it."""
+
+        def work(fd: int) -> None:
+            os.setxattr(fd, f"user.{name}", value)
+            os.fsync(fd)
+
+        await self._run_on(handle, "seal", work)
 
     async def size(self, handle: Handle) -> int:
         """Bytes."""
@@ -260,6 +282,11 @@ class OsDisk:
             self._leave(file)
 
     # -- inside ------------------------------------------------------------------------------
+
+    def _handle_of(self, fd: int) -> Handle:
+        self._last_handle += 1
+        self._files[self._last_handle] = _OpenFile(fd)
+        return Handle(self._last_handle)
 
     def _file(self, handle: Handle) -> _OpenFile:
         file = self._files.get(handle)

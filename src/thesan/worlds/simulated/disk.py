@@ -53,10 +53,24 @@ class SimDisk:
                 self._platter.link(path, inode)
             else:
                 inode = self._platter.file(path)
-            self._last_handle += 1
-            self._files[self._last_handle] = inode
-            return Handle(self._last_handle)
+            return self._handle_of(inode)
 
+        return await self._run(work, CALL_SECONDS_MEAN)
+
+    async def create_marked(self, path: str, marker_path: str, marker: bytes) -> Handle:
+        """Write `marker_path`, then make `path`; a crash may fall between the two."""
+        _check_path(path)
+
+        def work() -> Handle:
+            self._check(writes=True)
+            if path in self._platter.names or path in self._platter.directories:
+                self._platter.unlink(marker_path)
+                raise OperationError(errno.EEXIST, f"{self._platter.label}/{path} is there")
+            inode = Inode()
+            self._platter.link(path, inode)
+            return self._handle_of(inode)
+
+        await self.write_file(marker_path, marker, durable=False)
         return await self._run(work, CALL_SECONDS_MEAN)
 
     async def close(self, handle: Handle) -> None:
@@ -121,6 +135,17 @@ class SimDisk:
 
         def work() -> None:
             self._check(writes=True)
+            self._platter.sync(inode)
+
+        await self._run(work, SYNC_SECONDS_MEAN)
+
+    async def seal(self, handle: Handle, name: str, value: bytes) -> None:
+        """Set attribute `name` of an open file, then fsync."""
+        inode = self._file(handle)
+
+        def work() -> None:
+            self._check(writes=True)
+            self._platter.set_inode_xattr(inode, name, bytes(value))
             self._platter.sync(inode)
 
         await self._run(work, SYNC_SECONDS_MEAN)
@@ -254,6 +279,11 @@ class SimDisk:
     def inode(self, handle: Handle) -> Inode:
         """For worlds.simulated only: the file behind a handle."""
         return self._file(handle)
+
+    def _handle_of(self, inode: Inode) -> Handle:
+        self._last_handle += 1
+        self._files[self._last_handle] = inode
+        return Handle(self._last_handle)
 
     def _file(self, handle: Handle) -> Inode:
         inode = self._files.get(handle)

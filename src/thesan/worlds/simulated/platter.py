@@ -139,7 +139,10 @@ class Platter:
 
     def set_xattr(self, path: str, name: str, value: bytes) -> None:
         """Set an attribute of a file."""
-        inode = self.file(path)
+        self.set_inode_xattr(self.file(path), name, value)
+
+    def set_inode_xattr(self, inode: Inode, name: str, value: bytes) -> None:
+        """Set an attribute of an open file, which may have lost its name."""
         inode.xattrs[name] = value
         self._journal.append(("xattr", name, inode, value))
 
