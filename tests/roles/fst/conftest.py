@@ -214,6 +214,7 @@ class Bench:
         self.fsts = []
         self.clients = []
         self.worlds = []
+        self.listeners = []
         self.log_path = str(root / "log")
 
     def world(self):
@@ -221,12 +222,16 @@ class Bench:
         self.worlds.append(world)
         return world
 
+    async def listen(self, service, host="127.0.0.1", port=0):
+        """One more server, closed at the end."""
+        world = self.worlds[0]
+        made = await listen(service, host, port, entropy=world.entropy, bulk=world.bulk)
+        self.listeners.append(made)
+        return made
+
     async def start(self, count):
-        world = self.world()
-        self.mgm = FakeMgm(world)
-        self.mgm_listener = await listen(
-            self.mgm, "127.0.0.1", 0, entropy=world.entropy, bulk=world.bulk
-        )
+        self.mgm = FakeMgm(self.world())
+        self.mgm_listener = await self.listen(self.mgm)
         self.mgm.address = f"127.0.0.1:{self.mgm_listener.port}"
         for index in range(count):
             await self.start_fst(index)
@@ -292,7 +297,8 @@ class Bench:
         for fst in self.fsts:
             with contextlib.suppress(Exception):
                 await fst.stop()
-        await self.mgm_listener.close()
+        for listener in self.listeners:
+            await listener.close()
         for world in self.worlds:
             world.shutdown()
 

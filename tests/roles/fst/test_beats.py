@@ -8,7 +8,6 @@ import pytest
 from thesan.core.authority.capability import Op
 from thesan.core.control.messages import BeatReply
 from thesan.core.model.errors import OperationError
-from thesan.io.transport.server import listen
 from thesan.ports.host import HostLoad
 from thesan.roles.fst import beats
 from thesan.roles.fst.beats import node_report
@@ -51,8 +50,7 @@ def test_a_report_from_the_hosts_figures():
 def test_beats_go_to_every_mgm_that_is_heard_of(bench):
     async def body(b):
         second = type(b.mgm)(b.worlds[0])
-        world = b.worlds[0]
-        listener = await listen(second, "127.0.0.1", 0, entropy=world.entropy, bulk=world.bulk)
+        listener = await b.listen(second)
         second.address = f"127.0.0.1:{listener.port}"
         second.is_master = False
         heart = b.fsts[0].parts.heart
@@ -66,7 +64,6 @@ def test_beats_go_to_every_mgm_that_is_heard_of(bench):
         heart._obey(heart._beat(), reply)
         await second.until_beat(lambda beat: True)
         await b.mgm.until_beat(lambda beat: True)
-        await listener.close()
 
     bench(body)
 
@@ -77,10 +74,7 @@ def test_an_mgm_that_returns_is_found_again(bench):
         await b.mgm_listener.close()
         await until(lambda: not any(link.is_up for link in b.fsts[0].parts.mgms.links.values()))
         b.mgm.beats.clear()
-        world = b.worlds[0]
-        b.mgm_listener = await listen(
-            b.mgm, "127.0.0.1", port, entropy=world.entropy, bulk=world.bulk
-        )
+        b.mgm_listener = await b.listen(b.mgm, port=port)
         await b.mgm.until_beat(lambda beat: True)
 
     bench(body)
