@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thesan.core.model.errors import Fenced, OperationError, WireError, Xrd
+from thesan.core.model.limits import SESSION_REQUESTS_MAX, WRITE_WINDOW_BYTES
 from thesan.core.wire import responses
 from thesan.core.wire.bodies import parse_error
 from thesan.core.wire.numbers import NO_SID, Status
@@ -100,3 +101,31 @@ def test_clear():
     requests.clear()
     assert (len(requests), requests.held_bytes) == (0, 0)
     assert Status.OK == 0
+
+
+def test_a_sid_that_is_open_is_refused() -> None:
+    requests = OpenRequests()
+    assert requests.begin(b"aa", 10)
+    assert not requests.begin(b"aa", 5)
+    assert (len(requests), requests.held_bytes) == (1, 10)
+
+
+def test_an_answer_that_was_counted_already() -> None:
+    requests = OpenRequests()
+    requests.begin(b"aa", 10)
+    requests.finish_if_open(b"aa")
+    requests.finish_if_open(b"aa")
+    assert (len(requests), requests.held_bytes) == (0, 0)
+
+
+def test_the_limits_of_open_requests() -> None:
+    requests = OpenRequests()
+    requests.begin(b"aa", WRITE_WINDOW_BYTES - 1)
+    assert not requests.is_at_limit
+    requests.begin(b"ab", 1)
+    assert requests.is_at_limit
+    requests.finish(b"aa")
+    for number in range(SESSION_REQUESTS_MAX - 1):
+        assert not requests.is_at_limit
+        requests.begin(number.to_bytes(3, "big"), 0)
+    assert requests.is_at_limit

@@ -172,6 +172,11 @@ class ServerSession(Framing[Request]):
         """Where the connection stands."""
         return self._state
 
+    @property
+    def has_output(self) -> bool:
+        """True when `take_output` has something to give."""
+        return bool(self._output)
+
     def take_output(self) -> bytes:
         """Answers that the session made itself since the last call; send them first."""
         if not self._output:

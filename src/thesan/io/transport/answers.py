@@ -8,6 +8,7 @@ from struct import Struct
 from typing import Final
 
 from thesan.core.model.errors import OperationError, ThesanError, WireError, xrd_code_of
+from thesan.core.model.limits import SESSION_REQUESTS_MAX, WRITE_WINDOW_BYTES
 from thesan.core.wire import responses
 from thesan.core.wire.numbers import RESPONSE_HEAD_BYTES, Status, StatusType
 
@@ -72,10 +73,23 @@ class OpenRequests:
     def __contains__(self, sid: bytes) -> bool:
         return sid in self._sizes
 
-    def begin(self, sid: bytes, data_bytes: int) -> None:
-        """A request arrived; its sid must not be open."""
-        self._sizes[sid] = data_bytes
+    @property
+    def is_at_limit(self) -> bool:
+        """True when no more requests may be taken up."""
+        return len(self._sizes) >= SESSION_REQUESTS_MAX or self.held_bytes >= WRITE_WINDOW_BYTES
+
+    def begin(self, sid: bytes, data_bytes: int) -> bool:
+        """A request arrived; False, and nothing happens, when its sid is open already."""
+        sizes = self._sizes
+        if sid in sizes:
+            return False
+        sizes[sid] = data_bytes
         self.held_bytes += data_bytes
+        return True
+
+    def finish_if_open(self, sid: bytes) -> None:
+        """As `finish`, for who can't know whether the answer was counted already."""
+        self.held_bytes -= self._sizes.pop(sid, 0)
 
     def finish(self, sid: bytes) -> None:
         """Its final answer is made. A second one is a fault of the caller: AssertionError."""

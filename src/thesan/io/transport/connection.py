@@ -249,7 +249,8 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._give_up()
             return
         self._backlog.extend(requests)
-        self._take_session_output()
+        if session.has_output:
+            self._take_session_output()
         self._work()
 
     def _take_session_output(self) -> None:
@@ -264,11 +265,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     # -- requests ------------------------------------------------------------------------------
     def _is_at_limit(self, outbox: Outbox) -> bool:
-        return (
-            outbox.queued_bytes >= OUTPUT_BYTES_HIGH
-            or len(self._unanswered) >= SESSION_REQUESTS_MAX
-            or self._unanswered.held_bytes >= WRITE_WINDOW_BYTES
-        )
+        return outbox.queued_bytes >= OUTPUT_BYTES_HIGH or self._unanswered.is_at_limit
 
     def _work(self) -> None:
         """Answer the backlog as far as the limits and the turn allow, then write once."""
@@ -301,14 +298,12 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _answer(self, request: Request) -> bytes | bytearray | None:
         """One request's answer, None when it comes later. Never raises."""
         sid = request.sid
-        unanswered = self._unanswered
-        if sid in unanswered:
+        kind = type(request)
+        size = len(request.data) if kind in _CARRY_DATA else 0  # type: ignore[union-attr]
+        if not self._unanswered.begin(sid, size):
             self._put(responses.error(NO_SID, Xrd.INVALID_REQUEST, "stream id is in use"))
             self.close()
             return None
-        kind = type(request)
-        size = len(request.data) if kind in _CARRY_DATA else 0  # type: ignore[union-attr]
-        unanswered.begin(sid, size)
         try:
             if self._is_ready and kind not in _OF_THE_DRIVER:
                 answer = self._service.handle(self, request)
@@ -319,8 +314,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         except Exception as error:
             self._report(error, request)
             answer = responses.error(sid, Xrd.SERVER_ERROR, "internal error; it is in the log")
-        if answer is not None and sid in unanswered:
-            unanswered.finish(sid)
+        if answer is not None:
+            self._unanswered.finish_if_open(sid)
         return answer
 
     def _report(self, error: Exception, request: Request) -> None:
