@@ -1,13 +1,15 @@
 """Bodies of answers: built and parsed back, and native 5.5.3's own bytes understood."""
 
+import errno
 import inspect
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thesan.core.model.errors import WireError
+from thesan.core.model.errors import OperationError, WireError
 from thesan.core.wire import bodies as b
+from thesan.core.wire import responses
 from thesan.core.wire.numbers import StatFlag
 
 u31 = st.integers(0, 2**31 - 1)
@@ -207,3 +209,14 @@ def test_random_bytes_raise_wire_errors_only(name: str, body: bytes) -> None:
 def test_refused(name: str, body: bytes) -> None:
     with pytest.raises(WireError):
         getattr(b, name)(body)
+
+
+@pytest.mark.parametrize("number", sorted(errno.errorcode))
+def test_every_errno_survives_the_wire(number: int) -> None:
+    frame = responses.error_of(b"\1\0", OperationError(number, "it can't be done"))
+    assert b.errno_in(*b.parse_error(frame[8:])) == (number, "it can't be done")
+
+
+def test_a_foreign_servers_code_stands_for_its_errno() -> None:
+    assert b.errno_in(3011, "no such file (errc=x)") == (errno.ENOENT, "no such file (errc=x)")
+    assert b.errno_in(3011, "gone (errc=000)") == (errno.ENOENT, "gone")

@@ -4,13 +4,14 @@ Parsers raise WireError and nothing else, and read no more than LISTING_ENTRIES_
 Layouts: XProtocol.hh ServerResponseBody_*, texts as native 5.5.3 sends them.
 """
 
+import re
 from collections.abc import Iterable
 from struct import Struct
 from typing import Final
 
 import msgspec
 
-from thesan.core.model.errors import WireError
+from thesan.core.model.errors import WireError, errno_of
 from thesan.core.model.limits import LISTING_ENTRIES_MAX, READV_ITEMS_MAX
 from thesan.core.wire.numbers import PROTOCOL_VERSION, SESSION_ID_BYTES
 
@@ -150,6 +151,18 @@ def parse_error(body: bytes | bytearray) -> tuple[int, str]:
         raise _fail("error answer is too short")
     text = bytes(body[4:]).rstrip(b"\0").decode(errors="replace")
     return _I32.unpack_from(body)[0], text
+
+
+_ERRNO_AT_END: Final = re.compile(r" \(errc=(\d{1,3})\)\Z")
+
+
+def errno_in(code: int, text: str) -> tuple[int, str]:
+    """(errno, text without it) of an error answer: what a thesan server added to the text
+    (`responses.tell_errno`), else what the XRootD code stands for."""
+    found = _ERRNO_AT_END.search(text)
+    if found is None:
+        return errno_of(code), text
+    return int(found[1]) or errno_of(code), text[: found.start()]
 
 
 def parse_wait(body: bytes | bytearray) -> tuple[int, str]:

@@ -9,7 +9,7 @@ from typing import Final
 
 import google_crc32c
 
-from thesan.core.model.errors import OperationError, WireError
+from thesan.core.model.errors import OperationError, WireError, errno_of, xrd_code_of
 from thesan.core.model.limits import ERROR_TEXT_BYTES_MAX
 from thesan.core.wire.numbers import (
     NO_SID,
@@ -72,11 +72,21 @@ def error(sid: bytes, code: int, text: str) -> bytes:
     return b"".join((head, _I32.pack(code), message, b"\0"))
 
 
+def tell_errno(errno_value: int, text: str) -> str:
+    """The text with its errno at the end, in EOS' form, where the XRootD code does not tell it.
+
+    EBUSY, ENOTDIR, ENOTEMPTY and others have no code of their own; `bodies.errno_in` reads it.
+    """
+    if errno_of(xrd_code_of(errno_value)) == errno_value:
+        return text
+    return f"{text} (errc={errno_value})"
+
+
 def error_of(sid: bytes, failure: OperationError | WireError) -> bytes:
     """kXR_error for one of our own errors."""
     if isinstance(failure, WireError):
         return error(sid, failure.code, failure.text)
-    return error(sid, failure.xrd_code, failure.text)
+    return error(sid, failure.xrd_code, tell_errno(failure.errno, failure.text))
 
 
 def redirect(sid: bytes, host: str, port: int, cgi: str = "") -> bytes:

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, cast
 
-from thesan.core.model.errors import OperationError, Retry, WireError, errno_of
+from thesan.core.model.errors import OperationError, Retry, WireError
 from thesan.core.model.limits import (
     AUTH_ROUNDS_MAX,
     CLIENT_CLOSE_SECONDS_MAX,
@@ -24,7 +24,13 @@ from thesan.core.model.limits import (
     CLIENT_SILENCE_SECONDS_MAX,
 )
 from thesan.core.wire import requests as rq
-from thesan.core.wire.bodies import ProtocolInfo, parse_error, parse_wait, security_protocols
+from thesan.core.wire.bodies import (
+    ProtocolInfo,
+    errno_in,
+    parse_error,
+    parse_wait,
+    security_protocols,
+)
 from thesan.core.wire.client import ClientSession, Response
 from thesan.core.wire.numbers import NO_SID, Ability, ProtocolFlag, Status
 from thesan.io.transport.credentials import Method
@@ -397,7 +403,7 @@ def error_of(response: Response) -> OperationError:
         code, text = parse_error(bytes(response.body))
     except WireError as error:
         return OperationError(errno.EPROTO, error.text)
-    return OperationError(errno_of(code), text)
+    return OperationError(*errno_in(code, text))
 
 
 async def dial(
