@@ -250,8 +250,8 @@ def opened(size):
         ([lambda r: responses.wait(r.sid, 0), opened(0), lambda r: responses.ok(r.sid)], 0),
         ([opened(5), lambda r: responses.pgread_head(r.sid, 0, 0, final=True)], errno.EIO),
         ([opened(5), lambda r: responses.error(r.sid, 3007, "bad disk")], errno.EIO),
-        ([lambda r: responses.ok(r.sid, bodies.build_open(3))], errno.ENODEV),
-        ([lambda r: responses.ok(r.sid, b"x")], errno.ENODEV),
+        ([lambda r: responses.ok(r.sid, bodies.build_open(3))], errno.EPROTO),
+        ([lambda r: responses.ok(r.sid, b"x")], errno.EPROTO),
         ([lambda r: responses.redirect(r.sid, "root://x", -1)], errno.ENOTSUP),
         ([lambda r: responses.error(r.sid, 3011, "not here")], errno.ENOENT),
     ],
@@ -293,7 +293,7 @@ def test_a_source_that_redirects(bench, monkeypatch, rounds):
         fh = await open_target(b, target, src=f"127.0.0.9:{listener.port}")
         await target.ask(rq.Sync(NO_SID, fh))
         if rounds > 5:
-            with refused(errno.ENODEV):
+            with refused(errno.ELOOP):
                 await target.ask(rq.Sync(NO_SID, fh))
         else:
             await copied(b, target, fh)
