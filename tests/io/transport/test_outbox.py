@@ -180,3 +180,54 @@ def test_stall_is_measured_by_progress(box_run):
         assert not box.has_stalled(500.0, 10)
 
     box_run(test)
+
+
+def test_a_transport_that_gathers_without_pausing(box_run):
+    """As asyncio's of Python 3.12.0 to 3.12.8: only the limits make it look at its buffer."""
+
+    async def test(box, transport):
+        write, was_asked = transport.write, []
+
+        def writelines(parts):
+            pause, transport.protocol.pause_writing = transport.protocol.pause_writing, lambda: None
+            write(b"".join(parts))
+            transport.protocol.pause_writing = pause
+
+        def set_write_buffer_limits(high):
+            was_asked.append(high)
+            transport.protocol.pause_writing()
+
+        transport.writelines = writelines
+        transport.set_write_buffer_limits = set_write_buffer_limits
+        big = bytes(100_000)
+        for part in (b"x", big):
+            box.put(part)
+        box.flush()
+        assert was_asked == []
+        transport.room = 7
+        for part in (b"y", big):
+            box.put(part)
+        box.flush()
+        assert was_asked == [0]
+        box.put(b"later")
+        box.flush()
+        assert transport.writes == [b"x" + big, b"y" + big]
+        transport.drain()
+        box.flush()
+        assert transport.writes[2:] == [b"later"]
+
+    box_run(test)
+
+
+def test_nothing_is_gathered_for_a_transport_that_ends(box_run):
+    """Its `write` knows what to do with it; `writelines` of Python 3.12 watches a dead socket."""
+
+    async def test(box, transport):
+        transport.is_closing = lambda: True
+        transport.writelines = None
+        for part in (b"x", bytes(100_000)):
+            box.put(part)
+        box.flush()
+        assert transport.writes == [b"x" + bytes(100_000)]
+
+    box_run(test)

@@ -88,10 +88,15 @@ class Outbox:
         assert transport is not None
         if len(queue) == 1:
             transport.write(queue[0])
-        elif size <= _JOIN_BYTES_MAX:
+        elif size <= _JOIN_BYTES_MAX or transport.is_closing():
+            # asyncio's writelines goes on to watch a socket whose connection has just broken.
             transport.write(b"".join(queue))
         else:
             transport.writelines(queue)
+            if not self._paused and transport.get_write_buffer_size():
+                # Only `write` pauses us in CPython before 3.12.9 and 3.13.2 (CVE-2024-12254);
+                # setting the limits makes the transport look at its buffer again.
+                transport.set_write_buffer_limits(high=0)
 
     def close(self) -> None:
         """Send what is queued, then close; a bulk send under way is finished first."""
