@@ -5,7 +5,7 @@ import errno
 import msgspec
 import pytest
 
-from thesan.core.control.messages import Commit, ReplicaCommit
+from thesan.core.control.messages import Commit, FileOp, ReplicaCommit
 from thesan.core.model.errors import OperationError
 from thesan.core.wire.numbers import OpenFlag
 from thesan.core.wire.requests import FAttr, Mkdir, Mv, Open, Rm, Rmdir, Stat
@@ -94,12 +94,70 @@ def test_a_directory_that_is_gone_takes_no_file(pair) -> None:
     assert deletions(pair) == {(1, ticket.fid), (2, ticket.fid)}
 
 
-def test_a_commit_after_the_file_was_deleted_is_stale(pair) -> None:
+def test_a_resend_after_the_file_was_deleted_is_told_the_truth_and_does_nothing(pair) -> None:
     ticket = pair.capability(Open(SID, "/f", options=NEW))
     pair.commit(ticket)
     pair.ok(Rm(SID, "/f"))
-    assert refused(pair, ticket) == errno.ENODEV  # ESTALE is kXR_FSError on the wire
+    pair.commit(ticket)
     assert pair.errno(Stat(SID, "/f")) == errno.ENOENT
+    pair.store_file("/f", 5)
+    pair.commit(ticket)
+    assert pair.stat("/f").size == 5
+
+
+# -- commits that come too late ----------------------------------------------------------------
+def test_a_later_upload_is_not_undone_by_an_earlier_one(pair) -> None:
+    pair.store_file("/f", 1)
+    early = pair.capability(Open(SID, "/f", options=OVERWRITE))
+    late = pair.capability(Open(SID, "/f", options=OVERWRITE))
+    pair.commit(late, 3)
+    for _ in range(2):
+        assert refused(pair, early, 2) == errno.ECANCELED
+    assert pair.stat("/f").size == 3
+    assert {fid for _, fid in deletions(pair)} >= {early.fid}
+    pair.crash()
+    pair.start()
+    pair.beat(1)
+    assert refused(pair, early, 2) == errno.ECANCELED
+
+
+def test_the_earlier_one_may_be_committed_first(pair) -> None:
+    early = pair.capability(Open(SID, "/f", options=OVERWRITE))
+    late = pair.capability(Open(SID, "/f", options=OVERWRITE))
+    pair.commit(early, 2)
+    assert pair.stat("/f").size == 2
+    pair.commit(late, 3)
+    assert pair.stat("/f").size == 3
+    pair.commit(early, 2)
+    pair.commit(late, 3)
+    assert pair.stat("/f").size == 3
+
+
+def test_what_was_removed_does_not_come_back(pair) -> None:
+    """First try, second try, committed, removed; then the first try's commit arrives."""
+    first = pair.capability(Open(SID, "/f", options=OVERWRITE))
+    second = pair.capability(Open(SID, "/f", options=OVERWRITE))
+    pair.commit(second)
+    pair.ok(Rm(SID, "/f"))
+    assert refused(pair, first) == errno.ECANCELED
+    assert pair.errno(Stat(SID, "/f")) == errno.ENOENT
+
+
+@pytest.mark.parametrize("change", [Rm(SID, "/f"), Mv(SID, "/f", "/g")])
+def test_a_file_that_was_taken_away_meanwhile_is_not_replaced(pair, change) -> None:
+    pair.store_file("/f", 1)
+    ticket = pair.capability(Open(SID, "/f", options=OVERWRITE))
+    pair.ok(change)
+    assert refused(pair, ticket) == errno.ENOENT
+    assert pair.errno(Stat(SID, "/f")) == errno.ENOENT
+    assert {fid for _, fid in deletions(pair)} >= {ticket.fid}
+
+
+def test_a_touched_file_is_no_later_upload(pair) -> None:
+    ticket = pair.capability(Open(SID, "/f", options=OVERWRITE))
+    pair.control(FileOp("touch", "/f"), pair.peer().identity)
+    pair.commit(ticket, 9)
+    assert pair.stat("/f").size == 9
 
 
 def test_an_overwrite_keeps_what_the_file_is_and_drops_the_old_replicas(pair, alice) -> None:

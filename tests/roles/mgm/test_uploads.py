@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from thesan.core.model.ids import Fid, NodeId
-from thesan.core.model.limits import UPLOAD_SECONDS_MAX
+from thesan.core.model.limits import UPLOAD_SECONDS_MAX, UPLOADS_SUPERSEDED_MAX
 from thesan.core.model.units import NS_PER_S
 from thesan.roles.mgm import uploads as module
 from thesan.roles.mgm.uploads import Upload, Uploads
@@ -56,15 +56,24 @@ def test_an_old_upload_is_forgotten() -> None:
     assert len(table) == 0
 
 
-def test_the_commit_ends_it_and_a_newer_one_of_the_path_stays() -> None:
+def test_a_later_upload_of_the_path_supersedes_the_earlier_ones() -> None:
     table: Uploads[str] = Uploads()
-    table.add(upload(fid=7))
-    table.add(upload(fid=8))
-    table.end(Fid(7))
+    for fid in (7, 8, 9):
+        table.add(upload(fid=fid))
     found = table.resume("/f", 1000, "127.0.0.9", NONE, NS_PER_S)
-    assert found == msgspec.structs.replace(upload(), fid=Fid(8))
-    table.end(Fid(8))
+    assert found == msgspec.structs.replace(upload(fid=9), superseded=(8, 7))
+    assert table.end(Fid(7), "/f") == (), "it was committed in time"
+    assert table.end(Fid(9), "/f") == (8,)
     assert len(table) == 0
+    assert table.end(Fid(9), "/f") == ()
+
+
+def test_what_one_supersedes_is_bounded() -> None:
+    table: Uploads[str] = Uploads()
+    for fid in range(100, 200):
+        table.add(upload(fid=fid))
+    superseded = table.end(Fid(199), "/f")
+    assert superseded == tuple(range(198, 198 - UPLOADS_SUPERSEDED_MAX, -1))
 
 
 def test_the_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

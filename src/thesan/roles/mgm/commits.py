@@ -1,32 +1,41 @@
 """Commit: an FST has closed a file; its grant says what that means for the namespace.
 
 The grant carries everything that was decided at open, sealed by an MGM of this instance, so that
-any later master can finish the commit. A resend is recognised by the fid and gets the same answer.
+any later master can finish the commit. A resend gets the first answer.
+
+A commit may come very late: FSTs keep it until a master has answered, while the client has long
+given up and done the same upload again. What came after the open must not be undone then: an
+upload that was opened later and is committed shuts out the earlier one (ECANCELED), and so does
+the removal of the file that it was to replace (ENOENT).
 """
 
 import errno
 import hashlib
 from typing import Final
 
+import msgspec
+
 from thesan.core.authority.capability import Grant, GrantKind
 from thesan.core.control.messages import Commit, CommitReply, ReplicaCommit
 from thesan.core.model.errors import CapabilityError, OperationError
 from thesan.core.model.ids import Fid
-from thesan.core.namespace import admit, queries
+from thesan.core.namespace import admit, keys, queries
 from thesan.core.namespace.inode import Directory, Inode
-from thesan.core.namespace.ops import CommitFile, DiscardReplicas, UpdateFile
+from thesan.core.namespace.ops import CommitFile, DiscardReplicas, Op, RememberResult, UpdateFile
 from thesan.core.namespace.policy import policy_of
 from thesan.roles.mgm.layouts import check_size
 from thesan.roles.mgm.master import Master
 
 _NEVER_IN: Final = frozenset(
     {errno.EEXIST, errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EDQUOT, errno.EFBIG}
-    | {errno.EINVAL}
+    | {errno.EINVAL, errno.ECANCELED}
 )
 """Refusals after which the file will never be in the namespace: its replicas are to go. Not
 ESTALE: there the replicas of this fid are on a deletion list already, or are somebody's content."""
 
 _OP_ID_BYTES: Final = 16
+_refusal_decoder: Final = msgspec.msgpack.Decoder(tuple[int, str])
+_encode_refusal: Final = msgspec.msgpack.Encoder().encode
 
 
 def commit(master: Master, message: Commit) -> CommitReply:
@@ -49,11 +58,30 @@ def commit(master: Master, message: Commit) -> CommitReply:
         if error.errno not in (errno.EAGAIN, errno.EUSERS):
             _give_up(master, message, grant, error)
         raise
-    master.uploads.end(Fid(grant.fid))
+    for fid in master.uploads.end(Fid(grant.fid), grant.path):
+        _shut_out(master, fid, grant.path)
     return CommitReply(seq=master.pipeline.head, epoch=master.epoch)
 
 
+# -- refusals, which are remembered -------------------------------------------------------------
+def _refusal_id(fid: int) -> bytes:
+    """Under which the refusal of an upload is remembered; no client's id looks like that."""
+    return b"refused upload %d" % fid
+
+
+def _check_not_refused(master: Master, grant: Grant) -> None:
+    """Raise the first answer again."""
+    known = master.namespace.remembered(_refusal_id(grant.fid))
+    if known is None:
+        return
+    number, text = _refusal_decoder.decode(known.answer)
+    if number == errno.ECANCELED and grant.exclusive:
+        number, text = errno.EEXIST, f"{grant.path}: exists"
+    raise OperationError(number, text)
+
+
 def _give_up(master: Master, message: Commit, grant: Grant, error: OperationError) -> None:
+    """The client's close fails. What is final is journaled, and the replicas with it."""
     master.world.log.warning(
         "commit refused",
         node=message.node,
@@ -61,13 +89,31 @@ def _give_up(master: Master, message: Commit, grant: Grant, error: OperationErro
         fid=grant.fid,
         reason=error.text,
     )
-    master.uploads.end(Fid(grant.fid))
+    master.uploads.end(Fid(grant.fid), grant.path)
     if grant.kind != GrantKind.CREATE or error.errno not in _NEVER_IN:
         return
-    if queries.inode_of(master.namespace, grant.fid) is None:
-        master.submit(DiscardReplicas(grant.fid, grant.fsids))
+    if queries.inode_of(master.namespace, grant.fid) is not None:
+        return
+    refusal_id = _refusal_id(grant.fid)
+    ops: list[Op] = [DiscardReplicas(grant.fid, grant.fsids)]
+    if master.namespace.remembered(refusal_id) is None:
+        ops.append(RememberResult(refusal_id, _encode_refusal((error.errno, error.text))))
+    master.submit_all(ops)
 
 
+def _shut_out(master: Master, fid: Fid, path: str) -> None:
+    """An earlier upload of the path that was committed just now: it came too late."""
+    refusal_id = _refusal_id(fid)
+    if master.namespace.remembered(refusal_id) is None:
+        answer = _encode_refusal((errno.ECANCELED, _too_late(path)))
+        master.submit(RememberResult(refusal_id, answer))
+
+
+def _too_late(path: str) -> str:
+    return f"{path}: an upload that was opened later has taken its place"
+
+
+# -- what was stored ----------------------------------------------------------------------------
 def _good_replicas(message: Commit, grant: Grant) -> tuple[ReplicaCommit, tuple[int, ...]]:
     """(what all good replicas are, their fsids). The head's word counts: it saw all the bytes.
 
@@ -98,9 +144,12 @@ def _content(replica: ReplicaCommit) -> tuple[int, int, int]:
 
 
 def _create(master: Master, message: Commit, grant: Grant) -> None:
+    if queries.inode_of(master.namespace, grant.fid) is None:
+        _check_not_refused(master, grant)
+        if _was_committed(master, grant):
+            return
     what, locations = _good_replicas(message, grant)
-    namespace = master.namespace
-    if queries.inode_of(namespace, grant.fid) is None:
+    if queries.inode_of(master.namespace, grant.fid) is None:
         _check_again(master, grant, what.size, len(locations))
     op = CommitFile(
         parent=grant.parent,
@@ -122,20 +171,31 @@ def _create(master: Master, message: Commit, grant: Grant) -> None:
     master.submit(op)
 
 
+def _was_committed(master: Master, grant: Grant) -> bool:
+    """True for a resend that comes after the file was replaced or removed: its replicas await
+    deletion, and not because the upload was refused."""
+    found = master.tables.get_many([keys.deletion(fsid, grant.fid) for fsid in grant.fsids])
+    return any(value is not None for value in found)
+
+
 def _check_again(master: Master, grant: Grant, size: int, replica_count: int) -> None:
-    """Name, quota and size limits once more: at open the size was the client's word, or unknown."""
+    """Name, quota and size limits as they are now; at open the size was the client's word."""
     parent = queries.inode_of(master.namespace, grant.parent)
     if not isinstance(parent, Directory):
         return  # CommitFile says ENOENT.
-    replaced = master.tree.child(parent, grant.name)
-    if replaced is not None and grant.exclusive:
-        # Said here, since CommitFile would say ESTALE to a resend after the replicas were given up.
+    there = master.tree.child(parent, grant.name)
+    if there is None:
+        if grant.replaced:
+            raise OperationError(
+                errno.ENOENT, f"{grant.path}: was removed or renamed after the upload began"
+            )
+    elif grant.exclusive:
         raise OperationError(errno.EEXIST, f"{grant.path}: exists")
+    elif there.locations and there.fid > grant.fid:
+        raise OperationError(errno.ECANCELED, _too_late(grant.path))
     check_size(policy_of(parent), size)
-    held = _physical(replaced)
-    growth = max(0, size * replica_count - held)
-    files = 0 if replaced is not None else 1
-    admit.quota(master.namespace, parent, grant.uid, grant.gid, growth, files)
+    growth = max(0, size * replica_count - _physical(there))
+    admit.quota(master.namespace, parent, grant.uid, grant.gid, growth, int(there is None))
 
 
 def _physical(inode: Inode | None) -> int:

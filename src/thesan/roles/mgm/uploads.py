@@ -11,7 +11,11 @@ from typing import Generic, TypeVar
 import msgspec
 
 from thesan.core.model.ids import Fid, NodeId
-from thesan.core.model.limits import UPLOAD_SECONDS_MAX, UPLOADS_KEPT_MAX
+from thesan.core.model.limits import (
+    UPLOAD_SECONDS_MAX,
+    UPLOADS_KEPT_MAX,
+    UPLOADS_SUPERSEDED_MAX,
+)
 
 _Ticket = TypeVar("_Ticket")
 
@@ -29,6 +33,9 @@ class Upload(msgspec.Struct, Generic[_Ticket], frozen=True, gc=False):
     ticket: _Ticket
     """What a capability for the same upload is made from."""
     opened_ns: int
+    superseded: tuple[Fid, ...] = ()
+    """Earlier uploads of the same path that had not ended when this one was opened: often earlier
+    tries of the same client. Once this one is committed they must not be any more."""
 
 
 class Uploads(Generic[_Ticket]):
@@ -36,20 +43,19 @@ class Uploads(Generic[_Ticket]):
 
     def __init__(self) -> None:
         self._by_path: dict[str, Upload[_Ticket]] = {}
-        self._path_of_fid: dict[Fid, str] = {}
 
     def __len__(self) -> int:
         return len(self._by_path)
 
     def add(self, upload: Upload[_Ticket]) -> None:
-        """Remember `upload`, forget an older one of its path (which can still be committed)."""
+        """Remember `upload` in the place of an older one of its path, which it supersedes."""
         old = self._by_path.pop(upload.path, None)
         if old is not None:
-            self._path_of_fid.pop(old.fid, None)
+            superseded = (old.fid, *old.superseded)[:UPLOADS_SUPERSEDED_MAX]
+            upload = msgspec.structs.replace(upload, superseded=superseded)
         while len(self._by_path) >= UPLOADS_KEPT_MAX:
             self._forget(next(iter(self._by_path)))
         self._by_path[upload.path] = upload
-        self._path_of_fid[upload.fid] = upload.path
 
     def resume(
         self, path: str, uid: int, host: str, tried: frozenset[str], now_ns: int
@@ -68,12 +74,21 @@ class Uploads(Generic[_Ticket]):
             return None
         return upload
 
-    def end(self, fid: Fid) -> None:
-        """The upload was committed, or given up."""
-        path = self._path_of_fid.get(fid)
-        if path is not None:
+    def end(self, fid: Fid, path: str) -> tuple[Fid, ...]:
+        """The upload `fid` of `path` was committed, or given up: forget it.
+
+        Returns the uploads that it supersedes, if it still had the path.
+        """
+        upload = self._by_path.get(path)
+        if upload is None:
+            return ()
+        if upload.fid == fid:
             self._forget(path)
+            return upload.superseded
+        if fid in upload.superseded:
+            left = tuple([other for other in upload.superseded if other != fid])
+            self._by_path[path] = msgspec.structs.replace(upload, superseded=left)
+        return ()
 
     def _forget(self, path: str) -> None:
-        upload = self._by_path.pop(path)
-        self._path_of_fid.pop(upload.fid, None)
+        del self._by_path[path]
