@@ -27,7 +27,7 @@ def test_an_entry_lies_in_its_directory_only(fid: int, name: str) -> None:
 
 @given(st.binary(min_size=1, max_size=12), st.binary(max_size=4))
 def test_after_is_above_every_key_with_the_prefix(prefix: bytes, rest: bytes) -> None:
-    assert prefix + rest < keys.after(prefix)
+    assert b"D" + prefix + rest < keys.after(b"D" + prefix)
 
 
 @given(_fids, _fids, _names)

@@ -128,7 +128,12 @@ def test_resolve_gives_the_directory_and_a_name_that_may_be_new(tree) -> None:
     for path, number in (
         ("/", errno.EBUSY),
         ("", errno.EINVAL),
+        ("new", errno.EINVAL),
+        ("a/new", errno.EINVAL),
         ("/a/..", errno.EINVAL),
+        ("/a/../new", errno.EINVAL),
+        ("/a" + "/b" * 256, errno.ENAMETOOLONG),
+        ("/a/" + "é" * 2050 + "/x", errno.ENAMETOOLONG),
         ("/a/b/f/x", errno.ENOTDIR),
         ("/x/y", errno.ENOENT),
         ("/" + "é" * 128, errno.ENAMETOOLONG),

@@ -148,6 +148,6 @@ def result_number(number: int) -> bytes:
 
 
 def after(prefix: bytes) -> bytes:
-    """The smallest key greater than every key with this prefix."""
+    """The smallest key greater than every key with this prefix, which begins with a letter."""
     body = prefix.rstrip(b"\xff")
-    return body[:-1] + bytes([body[-1] + 1]) if body else b"\xff" * (len(prefix) + 1)
+    return body[:-1] + bytes([body[-1] + 1])

@@ -14,6 +14,7 @@ from thesan.core.model.identity import Identity
 from thesan.core.model.limits import (
     LIST_PAGE_ENTRIES,
     LIST_SORTED_ENTRIES_MAX,
+    PATH_BYTES_MAX,
     PATH_DEPTH_MAX,
     SYMLINK_FOLLOW_MAX,
 )
@@ -91,7 +92,13 @@ def resolve(ns: Namespace, path: str, identity: Identity) -> tuple[Directory, st
     Raises as `lookup` does for the parent; EBUSY for the root.
     """
     head, _, name = path.rpartition("/")
-    if name in ("", ".", ".."):
+    if (
+        name in ("", ".", "..")
+        or not path.startswith("/")
+        or len(path) * 4 > PATH_BYTES_MAX
+        or path.count("/") > PATH_DEPTH_MAX
+    ):
+        # What is made must be reachable: the bounds of paths hold although the way is cached.
         head, _, name = normalise(path).rpartition("/")
         if not name:
             raise OperationError(errno.EBUSY, "the root directory can't be changed that way")

@@ -46,12 +46,10 @@ _HANDLERS: Final[dict[type[Op], _Handler]] = {
     ops.RememberResult: apply_instance.remember_result,
 }
 
-_REMEMBERED: Final = frozenset(
-    kind
-    for kind in _HANDLERS
-    if "op_id" in kind.__struct_fields__ and kind is not ops.RememberResult
-)
-"""Ops whose result is kept under their op_id."""
+_FORGOTTEN: Final = frozenset(
+    kind for kind in _HANDLERS if "op_id" not in kind.__struct_fields__
+) | {ops.RememberResult}
+"""Ops whose result is not kept by `apply` under an op_id."""
 
 
 class Namespace:
@@ -124,7 +122,7 @@ class Namespace:
         tree = self.tree
         tree.make_room()
         kind = type(op)
-        op_id: bytes = op.op_id if kind in _REMEMBERED else b""  # type: ignore[union-attr]
+        op_id: bytes = b"" if kind in _FORGOTTEN else op.op_id  # type: ignore[union-attr]
         try:
             if op_id:
                 check_op_id(op_id)
