@@ -14,6 +14,7 @@ from thesan.core.wire import requests as rq
 from thesan.core.wire.numbers import NO_SID, OpenFlag
 from thesan.core.wire.server import FST_SETTINGS
 from thesan.roles.fst import tpc, tpc_pull
+from thesan.roles.fst.store import BootState
 
 NEW = int(OpenFlag.NEW | OpenFlag.UPDATE)
 DATA = os.urandom(9_000_001)
@@ -268,6 +269,7 @@ def test_sources_that_behave_oddly(bench, steps, number):
                 await target.ask(rq.Sync(NO_SID, fh))
         else:
             await target.ask(rq.Sync(NO_SID, fh))
+        assert b.store(1).state is BootState.BOOTED, "its errors are not those of our disk"
         request = service.asked[0]
         assert request.path == "/from"
         assert f"tpc.key={KEY}&tpc.org=user.7@127.0.0.1" in request.cgi

@@ -51,14 +51,18 @@ class Upload:
 
         return until_written()
 
-    def fail(self, error):
+    def fail(self, error, *, is_of_disk=True):
+        assert not is_of_disk
         self.error = error
 
 
 class Connection:
-    def __init__(self, flags, data=DATA):
+    def __init__(self, flags, data=DATA, surplus=0):
         self.server = bodies.ProtocolInfo(0x511, flags)
         self.data = data
+        self.surplus = surplus
+        self.hangs = asyncio.Event()
+        self.is_held = False
         self.asked = []
         self.closed = False
 
@@ -71,7 +75,10 @@ class Connection:
                 return Response(b"", Status.OK, bodies.build_open(5, stat))
             case Close():
                 return Response(b"", Status.OK)
-        part = self.data[request.offset : request.offset + request.length]
+        if self.is_held:
+            self.hangs.set()
+            await asyncio.Event().wait()
+        part = self.data[request.offset : request.offset + request.length + self.surplus]
         return Response(b"", Status.OK, part)
 
     async def close(self):
@@ -124,3 +131,67 @@ def test_a_source_that_is_shorter_than_it_said(monkeypatch, length):
     with pytest.raises(OperationError) as caught:
         pulled(upload, connection, monkeypatch)
     assert caught.value.errno == errno.EIO
+
+
+def test_a_source_that_sends_more_than_was_asked(monkeypatch):
+    """Taken as it comes it would shift all that follows."""
+    upload, connection = Upload(), Connection(1, surplus=1)
+    with pytest.raises(OperationError) as caught:
+        pulled(upload, connection, monkeypatch)
+    assert caught.value.errno == errno.EPROTO
+    assert upload.data == b""
+    assert upload.error is caught.value
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_who_waits_for_a_copy_that_is_given_up_hears_of_it(is_begun):
+    async def main():
+        upload, connection = Upload(), Connection(1)
+        connection.is_held = True
+
+        async def dial(host, port):
+            return connection
+
+        tasks = TaskOwner("test")
+        pull = Pull(upload, SOURCE, dial, tasks, SimpleNamespace())
+        pull.start()
+        waiting = [asyncio.ensure_future(pull.finished()) for _ in range(2)]
+        if is_begun:
+            await connection.hangs.wait()
+            waiting[0].cancel()
+            await asyncio.gather(waiting[0], return_exceptions=True)
+            assert waiting[0].cancelled()
+            assert not pull.is_done
+        pull.cancel()
+        with pytest.raises(OperationError) as caught:
+            await waiting[1]
+        assert caught.value.errno == errno.ECANCELED
+        assert pull.is_done
+        assert connection.closed == is_begun
+        assert (upload.error is not None) == is_begun
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await tasks.close()
+        assert len(tasks) == 0
+
+    asyncio.run(main())
+
+
+def test_a_fault_of_ours_spoils_the_upload_and_is_reported():
+    """A part of a file must not be committed as the whole."""
+
+    async def main():
+        upload, reported = Upload(), []
+
+        async def dial(host, port):
+            raise ZeroDivisionError
+
+        tasks = TaskOwner("test", lambda name, error: reported.append(type(error)))
+        pull = Pull(upload, SOURCE, dial, tasks, SimpleNamespace())
+        pull.cancel()
+        pull.start()
+        with pytest.raises(OperationError):
+            await pull.finished()
+        assert upload.error.errno == errno.EFAULT
+        assert reported == [ZeroDivisionError]
+
+    asyncio.run(main())

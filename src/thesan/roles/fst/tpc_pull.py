@@ -86,11 +86,14 @@ class Pull:
         self._task = self._tasks.start(f"pull {self._upload.origin.fid:08x}", self._run())
 
     async def finished(self) -> None:
-        """Wait for the end. Raises OperationError when the copy failed."""
+        """Wait for the end. Raises OperationError when the copy failed or was given up."""
         assert self._task is not None, "the copy was not started"
-        await asyncio.shield(self._task)
+        # Its cancellation must not be that of whoever waits here, nor the other way round.
+        await asyncio.gather(asyncio.shield(self._task), return_exceptions=True)
         if self._error is not None:
             raise self._error
+        if self._task.cancelled():
+            raise OperationError(errno.ECANCELED, "the copy was given up before it began")
 
     def cancel(self) -> None:
         """The client does not want it any more."""
@@ -110,13 +113,21 @@ class Pull:
             self._fail(OperationError(errno.EPROTO, error.text))
         except OperationError as error:
             self._fail(error)
+        except asyncio.CancelledError:
+            self._fail(OperationError(errno.ECANCELED, "it was given up"))
+            raise
+        except Exception as error:
+            # A fault of ours, which the owner of the task reports: a part must not become a file.
+            self._fail(OperationError(errno.EFAULT, repr(error)))
+            raise
         else:
             self._log.info("third-party copy done", path=source.path, host=source.host, size=size)
 
     def _fail(self, error: OperationError) -> None:
         text = f"copy from {self._source.host}:{self._source.port} failed: {error.text}"
         self._error = OperationError(error.errno, text)
-        self._upload.fail(self._error)
+        # Errors of this disk were noted by the write that met them.
+        self._upload.fail(self._error, is_of_disk=False)
 
     async def _open_source(self) -> tuple[SourceConnection, int, int]:
         """(connection, handle, size); follows redirects and waits."""
@@ -172,12 +183,14 @@ class Pull:
                 response = await reads.popleft()
                 if response.status != Status.OK:
                     raise error_of(response)
-                if not response.body:
-                    raise OperationError(errno.EIO, f"the source ended at {taken}, not at {size}")
+                length, wanted = len(response.body), min(TPC_CHUNK_BYTES, size - taken)
+                if length < wanted:
+                    text = f"the source ended at {taken + length}, not at {size}"
+                    raise OperationError(errno.EIO, text)
+                if length > wanted:
+                    text = f"the source sent {length} bytes at {taken}, not {wanted}"
+                    raise OperationError(errno.EPROTO, text)
                 self._upload.write(taken, response.body, done)
-                length = len(response.body)
-                if length < min(TPC_CHUNK_BYTES, size - taken):
-                    raise OperationError(errno.EIO, f"the source was cut at {taken + length}")
                 taken += length
                 if written:
                     raise written[0]

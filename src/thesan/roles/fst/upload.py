@@ -256,11 +256,15 @@ class Upload:
             self.store.note_error(error)
 
     # -- failure -----------------------------------------------------------------------------
-    def fail(self, error: OperationError) -> None:
-        """This replica is no good: nothing more is accepted."""
+    def fail(self, error: OperationError, *, is_of_disk: bool = True) -> None:
+        """This replica is no good: nothing more is accepted.
+
+        An EIO of elsewhere (`is_of_disk` False) must not take the filesystem out of service.
+        """
         if self.error is None:
             self.error = error
-            self.store.note_error(error)
+            if is_of_disk:
+                self.store.note_error(error)
             self._log.warning(
                 "upload failed",
                 fid=self.origin.fid,
