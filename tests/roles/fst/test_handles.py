@@ -57,6 +57,20 @@ def test_numbers_wrap_around_those_in_use(monkeypatch):
     assert session.add(reader) == 2
 
 
+def test_open_files_are_bounded(monkeypatch):
+    monkeypatch.setattr(handles, "SESSION_HANDLES_MAX", 2)
+    session = Session()
+    reader, _ = make_reader()
+    session.add(reader)
+    fh = session.add(make_upload())
+    with refused(errno.EUSERS):
+        session.add(make_upload())
+    assert list(session.writable) == [fh]
+    session.remove(fh)
+    session.remove(fh)
+    assert session.add(reader) == fh + 1
+
+
 def test_uploads_that_can_be_written():
     session = Session()
     reader, _ = make_reader()

@@ -1,9 +1,12 @@
 """The parts of an FST know each other as they should; outgoing logins say who we are."""
 
 import asyncio
+from xml.etree import ElementTree
 
+from thesan.core.authority.capability import Op
 from thesan.core.model.identity import NOBODY
 from thesan.core.wire import bodies, responses
+from thesan.core.wire.numbers import QueryCode
 from thesan.core.wire.server import FST_SETTINGS
 
 
@@ -44,6 +47,38 @@ def test_peers_know_us_again_after_a_restart(bench):
         assert ear.heard[0] == ear.heard[1] == ("fst", b.fsts[0].port, b"xrd.appname=thesan-fst")
 
     bench(body)
+
+
+def test_a_source_is_asked_as_daemon(bench):
+    async def body(b):
+        ear = Ear()
+        listener = await b.listen(ear)
+        connection = await b.fsts[0].parts._dial_source("127.0.0.1", listener.port)
+        await connection.close()
+        assert ear.heard == [("daemon", b.fsts[0].port, b"xrd.appname=thesan")]
+
+    bench(body)
+
+
+def test_figures_are_those_of_now(bench):
+    async def body(b):
+        async def figures(client):
+            text = await client.query(QueryCode.STATS, b"a")
+            root = ElementTree.fromstring(text.rstrip(b"\0"))
+            assert root.get("src") == b.fsts[0].parts.node
+            assert root.get("site") == "CERN"
+            return int(root.findtext(".//stats/num")), int(root.findtext(".//ops/op"))
+
+        client = await b.client()
+        await client.put("/f", b.cap(Op.CREATE, 1, "/f"), b"x")
+        assert await figures(client) == (1, 0)
+        other = await b.client()
+        fh = await other.open("/f", b.cap(Op.READ, 1, "/f"))
+        assert await figures(client) == (2, 1)
+        await other.close(fh)
+        assert await figures(client) == (2, 0)
+
+    bench(body, sitename="CERN")
 
 
 def test_an_advertised_name_is_the_nodes_name(bench):
