@@ -218,3 +218,54 @@ def test_a_link_without_connection():
             await link.ask(QUESTION, CommitReply, 1)
 
     asyncio.run(main())
+
+
+def test_without_a_master_each_mgm_is_asked_in_turn(tmp_path):
+    async def body(mgms, script, made):
+        script["a:1"] = script["b:2"] = script["c:3"] = [WAIT]
+        while not all(link.is_up for link in mgms.links.values()):
+            await asyncio.sleep(0.01)
+        asking = asyncio.ensure_future(ask(mgms))
+        while sum(len(connection.asked) for connection in made.values()) < 7:
+            await asyncio.sleep(0.01)
+        counts = [len(connection.asked) for connection in made.values()]
+        assert max(counts) - min(counts) <= 1
+        mgms.heard_master("b:2")
+        script["b:2"][:] = [OK]
+        assert await asking == ANSWER
+
+    run(body, tmp_path, "a:1", "b:2", "c:3")
+
+
+def test_a_master_that_is_down_does_not_keep_the_others_from_being_asked(tmp_path):
+    async def body(mgms, script, made):
+        script["a:1"] = [OK]
+        mgms.heard_master("b:2")
+        assert await ask(mgms) == ANSWER
+        assert not mgms.links["b:2"].is_up
+
+    run(body, tmp_path, "a:1")
+
+
+@pytest.mark.parametrize("news", ["a master", "a link"])
+def test_a_question_does_not_sleep_through_news(tmp_path, monkeypatch, news):
+    """With a pause of an hour only the news can have woken it."""
+    monkeypatch.setattr(room, "COMMIT_RETRY_SECONDS", 3600.0)
+    monkeypatch.setattr(room, "COMMIT_RETRY_SECONDS_MAX", 3600.0)
+
+    async def body(mgms, script, made):
+        if news == "a master":
+            script["a:1"], script["b:2"] = [WAIT], [OK]
+            while not all(link.is_up for link in mgms.links.values()):
+                await asyncio.sleep(0.01)
+            mgms.master = "a:1"
+        asking = asyncio.ensure_future(ask(mgms))
+        await asyncio.sleep(0.05)
+        assert not asking.done()
+        if news == "a master":
+            mgms.heard_master("b:2")
+        else:
+            script["b:2"] = [OK]
+        assert await asking == ANSWER
+
+    run(body, tmp_path, "a:1", "b:2")
