@@ -1,4 +1,4 @@
-"""`python -m benchmarks [metadata bulk] [--seconds S] [--json FILE]`."""
+"""`python -m benchmarks [metadata creates bulk] [--seconds S] [--json FILE]`."""
 
 import argparse
 import json
@@ -8,15 +8,16 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-from benchmarks import bulk, metadata
+from benchmarks import bulk, creates, metadata
 
 
 def main() -> None:
     """Run the chosen parts and print the ratios."""
     top = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    top.add_argument("parts", nargs="*", default=["metadata", "bulk"])
+    top.add_argument("parts", nargs="*", default=["metadata", "creates", "bulk"])
     top.add_argument("--seconds", type=float, default=1.5, help="length of one metadata point")
-    top.add_argument("--rounds", type=int, default=2, help="rounds of the bulk part")
+    top.add_argument("--disk", type=Path, help="where `creates` works: a real disk, not tmpfs")
+    top.add_argument("--rounds", type=int, default=2, help="rounds of creates and bulk")
     top.add_argument("--size-mib", type=int, default=1024)
     top.add_argument("--json", type=Path)
     options = top.parse_args()
@@ -37,6 +38,12 @@ def main() -> None:
             transfers = bulk.run(directory / "b", options.rounds, options.size_mib << 20)
             results["bulk"] = transfers
             _ratios(transfers, ("case", "pages", "streams"), "cpu_s_per_gib")
+    if "creates" in options.parts:
+        with tempfile.TemporaryDirectory(prefix="thesan-bench-", dir=options.disk) as name:
+            Path(name).chmod(0o755)
+            made = creates.run(Path(name), options.seconds, options.rounds)
+        results["creates"] = made
+        _ratios(made, ("case", "connections", "depth"), "cpu_us")
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
 

@@ -45,7 +45,10 @@ def _timed(
     environment = {**os.environ, "XRD_CPUSEPGWRTRD": "1" if pages else "0", "XRD_LOGLEVEL": "Error"}
     before = sum(server.cpu_seconds() for server in servers)
     began = time.perf_counter()
-    subprocess.run(["xrdcp", "-s", "-f", "-S", str(streams), *argv], env=environment, check=True)
+    command = ["xrdcp", "-s", "-f", "-S", str(streams), *argv]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{command}: {done.stderr.decode(errors='replace')}")
     seconds = time.perf_counter() - began
     cpu = sum(server.cpu_seconds() for server in servers) - before
     transfer = Transfer(case, side, pages, streams, size / seconds / 1e6, cpu / (size / (1 << 30)))
