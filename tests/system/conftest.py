@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +44,8 @@ CALLS_AFTERWARDS = 5
 SIZES = (0, 1, 4096, 100_000, 1_000_000, 3_000_000)
 UNKNOWN = frozenset({errno.ETIMEDOUT, errno.ECONNRESET, errno.EUSERS, errno.EADDRNOTAVAIL})
 """Errors that say nothing of what was done; any other one denies what was acknowledged."""
+CRASH_WORDS = ("Traceback", "unhandled", "task failed")
+"""What a daemon that met something unforeseen leaves in its log."""
 DATA_FOLDER_DIGITS = 8
 """Data files are `<fs>/<8 hex>/<8 hex>`."""
 
@@ -413,95 +414,9 @@ def start_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
             subprocess.run(["umount", "-l", mount], check=True)
         for log in sorted(instance.root.glob("*.log")):
             text = log.read_text(encoding="utf-8", errors="replace")
-            if "Traceback" in text or "l=CRIT" in text or "unhandled" in text:
-                faults.append(f"{log.name}:\n{text[-4000:]}")
+            at = min((text.find(word) for word in CRASH_WORDS if word in text), default=-1)
+            if at >= 0:
+                faults.append(f"{log.name}:\n{text[max(0, at - 1000) : at + 3000]}")
         with contextlib.suppress(ThesanError):
             lifecycle.purge(instance.root)
     assert not faults, "\n".join(faults)
-
-
-# -- the judgement -----------------------------------------------------------------------------
-@dataclass
-class Verdict:
-    """What was found when all was at rest."""
-
-    files: int = 0
-    lost: list[str] = field(default_factory=list)
-    """Acknowledged and gone, or with other bytes."""
-    strangers: list[str] = field(default_factory=list)
-    """Names that nobody made."""
-    orphans: list[str] = field(default_factory=list)
-    """Data on a disk that the namespace does not know, and markers that nobody resolved."""
-    unequal: list[str] = field(default_factory=list)
-    """Registered replicas that are missing or differ."""
-
-    @property
-    def faults(self) -> list[str]:
-        return [
-            f"{kind}: {text}"
-            for kind in ("lost", "strangers", "orphans", "unequal")
-            for text in getattr(self, kind)
-        ]
-
-
-async def _judge(instance: Instance, lanes: list[Lane]) -> Verdict:
-    verdict = Verdict()
-    allowed = {path: held for lane in lanes for path, held in lane.allowed.items()}
-    directories = {"/storm", *(path for lane in lanes for path in lane.directories)}
-    async with instance.client() as fs:
-        found = [entry async for entry in fs.find("/")]
-        present = {entry.path for entry in found if not entry.is_dir}
-        made = {entry.path for entry in found if entry.is_dir}
-        verdict.strangers = sorted((present - set(allowed)) | (made - directories))
-        verdict.lost += [f"{path}: the directory" for path in sorted(directories - made)]
-        for path, held in sorted(allowed.items()):
-            if path not in present:
-                if None not in held:
-                    verdict.lost.append(f"{path}: not there")
-                continue
-            verdict.files += 1
-            async with await fs.open(path) as file:
-                data = bytes(await file.read())
-            if digest_of(data) not in held:
-                (verdict.lost if held != {None} else verdict.strangers).append(
-                    f"{path}: {len(data)} bytes that it may not hold"
-                )
-        # Once more, all at once: what their death leaves behind is cleared up too.
-        pids = {name: instance.pid(name) for name in instance.names[1:]}
-        for name, pid in pids.items():
-            assert instance.kill(name)
-            await instance.until_back(name, pid)
-        await instance.ready()
-        registered = await _registered(fs, sorted(present))
-    with contextlib.suppress(AssertionError):
-        await until(
-            lambda: not instance.markers() and set(instance.data_files()) <= set(registered),
-            "no orphans",
-        )
-    on_disk = instance.data_files()
-    verdict.orphans = [str(path) for key, path in on_disk.items() if key not in registered]
-    verdict.orphans += [str(path) for path in instance.markers()]
-    for key, (path, size, adler32) in registered.items():
-        data = on_disk[key].read_bytes() if key in on_disk else None
-        if data is None or (len(data), f"{zlib.adler32(data):08x}") != (size, adler32):
-            verdict.unequal.append(f"{path}: replica {key}")
-    return verdict
-
-
-async def _registered(
-    fs: Filesystem, paths: list[str]
-) -> dict[tuple[str, int], tuple[str, int, str]]:
-    """(path of the fs, fid) of every replica in the namespace -> name, size, adler32."""
-    replicas = {}
-    for path in paths:
-        (record,) = (await fs.admin("file", "info", path=path)).records
-        for replica in record["replicas"]:
-            key = replica["path"], record["fid"]
-            replicas[key] = path, record["size"], record["adler32"]
-    return replicas
-
-
-@pytest.fixture
-def judge() -> Callable[..., Any]:
-    """`await judge(instance, lanes)`: kills the FSTs a last time, gives a Verdict."""
-    return _judge

@@ -1,7 +1,11 @@
 """kill -9 at random points under load: what was acknowledged stays, and nothing else is there."""
 
 import asyncio
+import contextlib
 import os
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +19,90 @@ LANES = 6
 CALLS_MIN = 20
 
 
+@dataclass
+class Verdict:
+    """What was found when all was at rest."""
+
+    files: int = 0
+    lost: list[str] = field(default_factory=list)
+    """Acknowledged and gone, or with other bytes."""
+    strangers: list[str] = field(default_factory=list)
+    """Names that nobody made."""
+    orphans: list[str] = field(default_factory=list)
+    """Data on a disk that the namespace does not know, and markers that nobody resolved."""
+    unequal: list[str] = field(default_factory=list)
+    """Registered replicas that are missing or differ."""
+
+    @property
+    def faults(self) -> list[str]:
+        return [
+            f"{kind}: {text}"
+            for kind in ("lost", "strangers", "orphans", "unequal")
+            for text in getattr(self, kind)
+        ]
+
+
+async def judge(
+    instance: Any, lanes: list[Any], digest: Callable[[bytes], str], until: Any
+) -> Verdict:
+    """Read everything back, kill the FSTs a last time, compare the disks with the namespace."""
+    verdict = Verdict()
+    allowed = {path: held for lane in lanes for path, held in lane.allowed.items()}
+    directories = {"/storm", *(path for lane in lanes for path in lane.directories)}
+    async with instance.client() as fs:
+        found = [entry async for entry in fs.find("/")]
+        present = {entry.path for entry in found if not entry.is_dir}
+        made = {entry.path for entry in found if entry.is_dir}
+        verdict.strangers = sorted((present - set(allowed)) | (made - directories))
+        verdict.lost += [f"{path}: the directory" for path in sorted(directories - made)]
+        for path, held in sorted(allowed.items()):
+            if path not in present:
+                if None not in held:
+                    verdict.lost.append(f"{path}: not there")
+                continue
+            verdict.files += 1
+            async with await fs.open(path) as file:
+                data = bytes(await file.read())
+            if digest(data) not in held:
+                (verdict.lost if held != {None} else verdict.strangers).append(
+                    f"{path}: {len(data)} bytes that it may not hold"
+                )
+        # Once more, all at once: what their death leaves behind is cleared up too.
+        pids = {name: instance.pid(name) for name in instance.names[1:]}
+        for name, pid in pids.items():
+            assert instance.kill(name)
+            await instance.until_back(name, pid)
+        await instance.ready()
+        registered = await _registered(fs, sorted(present))
+    with contextlib.suppress(AssertionError):
+        await until(
+            lambda: not instance.markers() and set(instance.data_files()) <= set(registered),
+            "no orphans",
+        )
+    on_disk = instance.data_files()
+    verdict.orphans = [str(path) for key, path in on_disk.items() if key not in registered]
+    verdict.orphans += [str(path) for path in instance.markers()]
+    for key, (path, size, adler32) in registered.items():
+        data = on_disk[key].read_bytes() if key in on_disk else None
+        if data is None or (len(data), f"{zlib.adler32(data):08x}") != (size, adler32):
+            verdict.unequal.append(f"{path}: replica {key}")
+    return verdict
+
+
+async def _registered(fs: Any, paths: list[str]) -> dict[tuple[str, int], tuple[str, int, str]]:
+    """(path of the fs, fid) of every replica in the namespace -> name, size, adler32."""
+    replicas = {}
+    for path in paths:
+        (record,) = (await fs.admin("file", "info", path=path)).records
+        for replica in record["replicas"]:
+            key = replica["path"], record["fid"]
+            replicas[key] = path, record["size"], record["adler32"]
+    return replicas
+
+
 @pytest.mark.timeout(120 + 12 * KILLS)
 def test_acknowledged_files_survive_kills(
-    start_instance: Any, make_storm: Any, make_lane: Any, judge: Any
+    start_instance: Any, make_storm: Any, make_lane: Any, digest: Any, until_true: Any
 ) -> None:
     instance = start_instance(partial_seconds=1.0)
     storm = make_storm(instance, KILLS, SEED)
@@ -32,7 +117,7 @@ def test_acknowledged_files_survive_kills(
 
         await asyncio.gather(*[run(number) for number in range(LANES)])
         await instance.ready()
-        verdict = await judge(instance, lanes)
+        verdict = await judge(instance, lanes, digest, until_true)
         acknowledged = sum(lane.acknowledged for lane in lanes)
         unknown = [text for lane in lanes for text in lane.unknown]
         print(
