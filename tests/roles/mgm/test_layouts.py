@@ -76,6 +76,9 @@ def test_the_directory_is_stronger() -> None:
     assert kind_and_count(found) == (LayoutKind.REPLICA, 2)
     assert (found.space, found.booking_bytes) == ("archive", 5 * 10**9)
     assert checksum_kind_of(found.layout) is ChecksumKind.CRC32C
+    assert found.group == ""
+    assert new({}, {"sys.forced.group": "default.3"}).group == "default.3"
+    assert new({}, {"sys.forced.group": "3"}).group == "default.3"
     assert new({}, {"sys.forced.bookingsize": "5G"}, size=7).booking_bytes == 7
 
 

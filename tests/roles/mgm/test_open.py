@@ -9,7 +9,7 @@ from thesan.core.control.messages import Beat, NodeReport
 from thesan.core.model.layouts import LayoutKind, layout_kind_of, replica_count_of
 from thesan.core.wire.bodies import parse_redirect, parse_wait
 from thesan.core.wire.numbers import OpenFlag, Status
-from thesan.core.wire.requests import Mkdir, Open, Stat, Truncate
+from thesan.core.wire.requests import FAttr, Mkdir, Open, Stat, Truncate
 
 SID = b"\0\1"
 READ = int(OpenFlag.READ)
@@ -124,6 +124,17 @@ def test_new_files_need_room_and_permission(cluster, alice) -> None:
     assert cluster.errno(Open(SID, "/f", options=NEW), alice) == errno.EACCES
     too_much = f"oss.asize={200 << 30}"
     assert cluster.errno(Open(SID, "/f", too_much, options=NEW)) == errno.ENOSPC
+
+
+def test_a_directory_may_force_a_group(bench) -> None:
+    bench.admin("space", "define", space="default", groupsize="1", groupmod="4")
+    for number in (1, 2, 3):
+        bench.beat(number)
+    bench.ok(Mkdir(SID, "/d"))
+    bench.ok(FAttr(SID, 3, "/d", names=["sys.forced.group"], values=[b"default.1"]))
+    tickets = [bench.capability(Open(SID, f"/d/f{n}", options=NEW)) for n in range(12)]
+    (fsid,) = {ticket.fsid for ticket in tickets}
+    assert bench.mgm.master.view.filesystem(fsid).record.group == "default.1"
 
 
 def test_while_the_fsts_have_not_spoken_yet_clients_wait(bench) -> None:

@@ -33,6 +33,8 @@ class NewFile(msgspec.Struct, frozen=True, gc=False):
     replica_count: int
     booking_bytes: int
     """Bytes to find room for on each filesystem."""
+    group: str = ""
+    """Full name of the group that must take it (`sys.forced.group`); empty for any."""
 
 
 class Spaces(Protocol):
@@ -60,7 +62,10 @@ def new_file(source: Spaces, directory: Inode, size: int) -> NewFile:
         count = 1
     count = count or _REPLICA_COUNT_DEFAULT
     layout = layout_id(kind, count, policy.checksum or ChecksumKind.ADLER)
-    return NewFile(space, layout, count, size or policy.booking_bytes or 0)
+    group = policy.group or ""
+    if group.isdecimal():
+        group = f"{space}.{group}"
+    return NewFile(space, layout, count, size or policy.booking_bytes or 0, group)
 
 
 def check_size(policy: Policy, size: int) -> None:

@@ -159,6 +159,7 @@ def _place_new(
             geotag,
             tried,
             master.dice.number(),
+            new.group,
         )
     except OperationError as error:
         if error.errno in (errno.ENOSPC, errno.ENOENT) and master.is_patient():
