@@ -134,6 +134,24 @@ def test_a_killed_fst_is_a_pause(cluster_run):
     cluster_run(test)
 
 
+def test_the_only_fst_is_waited_for_in_the_middle_of_a_read(cluster_run):
+    async def test(cluster):
+        data = bytes(range(256)) * 100
+        cluster.put("/f", data)
+        await cluster.fsts.pop().stop()
+        async with await cluster.connect().open("/f") as file:
+            assert bytes(await file.read(0, 100)) == data[:100]
+            assert file.endpoint == cluster.fsts[0].endpoint
+            await cluster.fsts[0].stop()
+            reading = asyncio.get_running_loop().create_task(file.read())
+            await asyncio.sleep(0.5)
+            assert not reading.done()
+            await cluster.fsts[0].start()
+            assert bytes(await reading) == data
+
+    cluster_run(test)
+
+
 def test_waits_during_a_read_are_obeyed(cluster_run):
     async def test(cluster):
         cluster.put("/f", DATA)

@@ -167,6 +167,9 @@ class Router:
         if deadline is None:
             deadline = self.deadline()
         journey = _Journey(request, deadline, dict(tried or {}))
+        if tried:
+            # The caller lost them just now: they may be back, as if this request had lost them.
+            journey.lost_at = self._loop.time()
         if redirect is not None:
             journey.follow(redirect)
         while True:
