@@ -168,6 +168,8 @@ def _list(ns, directory, limit: int) -> list[str]:
         page = queries.list_page(ns, directory, after, limit)
         names += [name for name, _ in page.entries]
         assert all(inode.name == name for name, inode in page.entries)
+        alone = queries.list_names(ns, directory, after, limit)
+        assert alone == ([name for name, _ in page.entries], page.after)
         after = page.after
     return names
 
@@ -234,6 +236,7 @@ def test_an_old_inode_is_no_trap(instance) -> None:
 
 def test_a_file_is_not_listed(tree) -> None:
     _refused(errno.ENOTDIR, lambda: queries.list_page(tree.ns, tree.at("/a/b/f")))
+    _refused(errno.ENOTDIR, lambda: queries.list_names(tree.ns, tree.at("/a/b/f")))
 
 
 def test_find_goes_directory_by_directory(tree) -> None:

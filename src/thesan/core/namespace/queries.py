@@ -148,21 +148,11 @@ def list_page(
 
     What appears or goes between two pages may be missed, as POSIX allows; nothing is seen twice.
     """
-    if not isinstance(directory, Directory):
-        raise OperationError(errno.ENOTDIR, f"{directory.name!r} is not a directory")
-    live = ns.tree.directory(directory.fid)
-    if live is None:
-        raise OperationError(errno.ENOENT, f"directory {directory.name!r} is gone")
-    directory = live
-    children = directory.children
-    if directory.complete and len(children) <= LIST_SORTED_ENTRIES_MAX:
-        names = directory.names
-        if names is None:
-            names = directory.names = sorted(children)
-        first = bisect_right(names, after) if after else 0
-        wanted = names[first : first + limit]
-        more = first + limit < len(names)
-        return Page([(name, children[name]) for name in wanted], wanted[-1] if more else None)
+    directory = _live(ns, directory)
+    cached = _cached_names(directory, after, limit)
+    if cached is not None:
+        children = directory.children
+        return Page([(name, children[name]) for name in cached[0]], cached[1])
     prefix = keys.entries(directory.fid)
     start = prefix + after.encode() + b"\0" if after else prefix
     rows, proceed = ns.tree.tables.scan_group(prefix, start, limit)
@@ -172,6 +162,40 @@ def list_page(
         directory.complete = True
     entries = [(name, inode) for (name, _), inode in zip(named, inodes, strict=True)]
     return Page(entries, named[-1][0] if proceed is not None else None)
+
+
+def list_names(
+    ns: Namespace, directory: Inode, after: str = "", limit: int = LIST_PAGE_ENTRIES
+) -> tuple[list[str], str | None]:
+    """As `list_page`, the names alone: (names, where to go on)."""
+    cached = _cached_names(_live(ns, directory), after, limit)
+    if cached is not None:
+        return cached
+    page = list_page(ns, directory, after, limit)
+    return [name for name, _ in page.entries], page.after
+
+
+def _live(ns: Namespace, directory: Inode) -> Directory:
+    if not isinstance(directory, Directory):
+        raise OperationError(errno.ENOTDIR, f"{directory.name!r} is not a directory")
+    live = ns.tree.directory(directory.fid)
+    if live is None:
+        raise OperationError(errno.ENOENT, f"directory {directory.name!r} is gone")
+    return live
+
+
+def _cached_names(
+    directory: Directory, after: str, limit: int
+) -> tuple[list[str], str | None] | None:
+    """(names, where to go on) of a directory that is whole in memory; else None."""
+    if not directory.complete or len(directory.children) > LIST_SORTED_ENTRIES_MAX:
+        return None
+    names = directory.names
+    if names is None:
+        names = directory.names = sorted(directory.children)
+    first = bisect_right(names, after) if after else 0
+    wanted = names[first : first + limit]
+    return wanted, wanted[-1] if first + limit < len(names) else None
 
 
 def find(

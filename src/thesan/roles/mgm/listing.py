@@ -37,13 +37,11 @@ def dirlist(master: Master, connection: ServerConnection, request: DirList) -> b
     directory = admit.listing(master.namespace, who, request.path)
     if not directory.is_dir:
         raise OperationError(errno.ENOTDIR, f"not a directory: {request.path}")
-    page = queries.list_page(master.namespace, directory, "", _chunk_of(request))
-    body = _render(master, who, request, page, first=True)
-    tag = _tag_of(master, directory, page)
-    if page.after is None:
+    body, tag, after = _chunk(master, who, request, directory, "")
+    if after is None:
         return master.show(connection, tag, request.sid, body)
     stream = _Stream(master, connection, request, directory.fid, who)
-    master.tasks.start("dirlist", stream.run(tag, body, page.after))
+    master.tasks.start("dirlist", stream.run(tag, body, after))
     return None
 
 
@@ -85,23 +83,36 @@ class _Stream:
                 await master.pipeline.durable(master.namespace.op_count)
                 connection.reply(responses.error_of(sid, error))
                 return
-            page = queries.list_page(master.namespace, directory, after, _chunk_of(self._request))
-            body = _render(master, self._who, self._request, page, first=False)
-            tag = _tag_of(master, directory, page)
-            after = page.after
+            body, tag, after = _chunk(master, self._who, self._request, directory, after)
         await master.pipeline.durable(tag)
         connection.reply(responses.ok(sid, body))
 
 
-def _chunk_of(request: DirList) -> int:
-    """Entries of one part."""
-    return DIRLIST_CHUNK_ENTRIES if request.options & _WITH_STAT else DIRLIST_CHUNK_NAMES
+def _chunk(
+    master: Master, who: Identity, request: DirList, directory: Inode, after: str
+) -> tuple[bytes, int, str | None]:
+    """One part of the listing: (text, the newest op that it shows, where to go on)."""
+    namespace = master.namespace
+    is_settled = master.tables.committed_tag == master.tables.op_count
+    if not request.options & _WITH_STAT:
+        if is_settled:
+            names, onward = queries.list_names(namespace, directory, after, DIRLIST_CHUNK_NAMES)
+            return _names_text(names, last=onward is None), 0, onward
+        page = queries.list_page(namespace, directory, after, DIRLIST_CHUNK_NAMES)
+        text = _names_text([name for name, _ in page.entries], last=page.after is None)
+        return text, _tag_of(master, directory, page), page.after
+    page = queries.list_page(namespace, directory, after, DIRLIST_CHUNK_ENTRIES)
+    text = _stat_text(master, who, request, page, first=not after)
+    return text, 0 if is_settled else _tag_of(master, directory, page), page.after
+
+
+def _names_text(names: list[str], *, last: bool) -> bytes:
+    # Encoded in one piece: a listing costs what is done for each of its entries.
+    return build_dirlist(["\n".join(names).encode()], last=last)
 
 
 def _tag_of(master: Master, directory: Inode, page: Page) -> int:
     """The newest op that the page shows."""
-    if master.tables.committed_tag == master.tables.op_count:
-        return 0
     return max(
         directory.seq,
         master.tree.tree_tag,
@@ -109,12 +120,10 @@ def _tag_of(master: Master, directory: Inode, page: Page) -> int:
     )
 
 
-def _render(master: Master, who: Identity, request: DirList, page: Page, *, first: bool) -> bytes:
-    last = page.after is None
-    options = request.options
-    if not options & _WITH_STAT:
-        return build_dirlist([name.encode() for name, _ in page.entries], last=last)
-    with_checksum = options & _WITH_CHECKSUM
+def _stat_text(
+    master: Master, who: Identity, request: DirList, page: Page, *, first: bool
+) -> bytes:
+    with_checksum = request.options & _WITH_CHECKSUM
     entries = []
     for name, inode in page.entries:
         if inode.mode & S_IFMT == S_IFLNK:
@@ -124,7 +133,7 @@ def _render(master: Master, who: Identity, request: DirList, page: Page, *, firs
             value = checksum_of(inode, ChecksumKind.ADLER) if inode.is_file else None
             text += checksum_suffix(_ADLER, value or "none")
         entries.append((name.encode(), text))
-    return build_dirlist_stat(entries, first=first, last=last)
+    return build_dirlist_stat(entries, first=first, last=page.after is None)
 
 
 def _target_of(master: Master, who: Identity, path: str, name: str) -> Inode | None:
