@@ -26,6 +26,7 @@ from thesan.core.model.identity import Identity
 from thesan.core.namespace import queries
 from thesan.core.namespace.ops import CommitFile, MakeDirectory, Op, ReserveFids, encode_op
 from thesan.core.namespace.state import Namespace
+from thesan.worlds.real.loop import GC_THRESHOLDS
 from thesan.worlds.real.rocks_store import RocksStore
 
 WHO = Identity(1000, 1000, (1000,), "user", "unix")
@@ -223,6 +224,7 @@ def listing(path: str) -> dict[str, float]:
 def phase(name: str, path: str, file_count: int, shape: str) -> dict[str, float]:
     """One phase, in this process."""
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     if name == "memory":
         return asyncio.run(create(Nowhere(), file_count, shape))
     if name == "create":
