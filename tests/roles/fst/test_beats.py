@@ -151,6 +151,22 @@ def test_a_disk_that_hangs_is_taken_out_of_service(bench, monkeypatch):
     bench(body)
 
 
+def test_figures_that_can_not_be_taken_do_not_stop_the_heart(bench, monkeypatch):
+    monkeypatch.setattr(beats, "BEAT_SECONDS", 0.02)
+
+    async def body(b):
+        def fail():
+            raise ValueError("no figures")
+
+        b.fsts[0].parts.heart._host.load = fail
+        for _ in range(3):
+            b.mgm.beats.clear()
+            await b.mgm.until_beat(lambda beat: True)
+        assert "no figures" in open(b.log_path).read()
+
+    bench(body)
+
+
 @pytest.mark.parametrize("active", [False, True])
 def test_the_switch(bench, active):
     async def body(b):

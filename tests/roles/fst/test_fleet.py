@@ -2,8 +2,9 @@
 
 import asyncio
 
+from thesan.core.authority.capability import Op
 from thesan.core.model.errors import OperationError
-from thesan.roles.fst.store import BootState
+from thesan.roles.fst.store import BootState, FsStore
 
 
 def test_found_by_number_while_in_service(bench):
@@ -46,6 +47,33 @@ def test_a_registration_is_repeated_until_it_is_answered(bench, monkeypatch):
         assert len({(call.uuid, call.path) for call in calls}) == 1
 
     bench(body)
+
+
+def test_a_disk_that_hangs_keeps_nobody_away(bench, monkeypatch):
+    monkeypatch.setattr("thesan.roles.fst.fleet.FST_BOOT_SECONDS_MAX", 0.1)
+
+    async def body(b):
+        gate = asyncio.Event()
+        real = FsStore.read_label
+
+        async def hang(store):
+            if store.path.endswith("fs0"):
+                await gate.wait()
+            return await real(store)
+
+        monkeypatch.setattr(FsStore, "read_label", hang)
+        await b.kill()
+        await b.restart()
+        assert [store.state for store in b.fsts[0].parts.fleet.stores] == [
+            BootState.BOOTING,
+            BootState.BOOTED,
+        ]
+        client = await b.client()
+        await client.put("/f", b.cap(Op.CREATE, 1, "/f", fs=1), b"data")
+        gate.set()
+        await b.until_booted()
+
+    bench(body, fs=2)
 
 
 def test_the_old_number_comes_back_after_a_restart(bench):

@@ -79,6 +79,21 @@ def test_capabilities_that_do_not_fit(bench):
     bench(body)
 
 
+@pytest.mark.parametrize("op", [Op.CREATE, Op.UPDATE, Op.TRUNCATE])
+def test_a_fan_out_token_is_for_the_head_only(bench, op):
+    """Every client can read it out of its own ticket; it must open nothing to it."""
+
+    async def body(b):
+        client = await put(b)
+        with refused(errno.EACCES):
+            await client.open("/f", b.cap(op, 1, "/f", grant=b""), UPDATE)
+        with refused(errno.EBADE):
+            await b.client(user="_fst")
+        assert b.files() == (["00000001"], [])
+
+    bench(body)
+
+
 @pytest.mark.parametrize("age", ["expired", "epoch"])
 def test_an_old_ticket_leads_to_the_master(bench, age):
     async def body(b):

@@ -1,11 +1,13 @@
 """The registry of uploads: the clock of absent clients, and an orderly stop."""
 
 import asyncio
+import errno
 import os
 
 import pytest
 
 from thesan.core.authority.capability import Op
+from thesan.core.model.errors import OperationError
 from thesan.core.wire.numbers import OpenFlag
 from thesan.roles.fst.upload import Phase
 
@@ -75,6 +77,22 @@ def test_a_client_that_returns_stops_the_clock(bench):
         assert b.files() == (["00000001"], [])
 
     bench(body, partial_seconds=0.3)
+
+
+def test_an_upload_that_was_forgotten_by_its_client(bench, monkeypatch):
+    monkeypatch.setattr("thesan.roles.fst.uploads.UPLOAD_SWEEP_SECONDS", 0.02)
+    monkeypatch.setattr("thesan.roles.fst.uploads.UPLOAD_SECONDS_MAX", 0.2)
+
+    async def body(b):
+        client, fh, _ = await begun(b)
+        await until(lambda: b.files() == ([], []))
+        try:
+            await client.write(fh, 0, b"hello again")
+        except OperationError as error:
+            number = error.errno
+        assert number == errno.EBADF
+
+    bench(body, partial_seconds=0.05)
 
 
 def test_a_stop_waits_for_the_commits_under_way(bench):

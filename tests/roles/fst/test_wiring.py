@@ -44,7 +44,7 @@ def test_peers_know_us_again_after_a_restart(bench):
             await b.fsts[0].parts.peers.connect(address)
             await b.kill()
             await b.restart()
-        assert ear.heard[0] == ear.heard[1] == ("fst", b.fsts[0].port, b"xrd.appname=thesan-fst")
+        assert ear.heard[0] == ear.heard[1] == ("_fst", b.fsts[0].port, b"xrd.appname=thesan-fst")
 
     bench(body)
 

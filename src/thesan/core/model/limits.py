@@ -171,6 +171,10 @@ TPC_REDIRECTS_MAX: Final = 16
 """As XrdCl's RedirectLimit."""
 FST_DRAIN_SECONDS_MAX: Final = 10.0
 """A stopping FST waits so long for the commits under way; what is left is resolved at its start."""
+FST_BOOT_SECONDS_MAX: Final = 5.0
+"""A starting FST waits so long for its disks; one that hangs must not keep the others away."""
+UPLOAD_SWEEP_SECONDS: Final = 60.0
+"""How often an FST looks for uploads that nobody has written to for UPLOAD_SECONDS_MAX."""
 INQUIRE_FIDS_MAX: Final = 1000
 """fids of one question to the MGM whether replicas are registered."""
 

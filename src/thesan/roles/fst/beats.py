@@ -73,10 +73,14 @@ class Heart:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            self._report = self._describe(self._host.load())
-            for store in self._fleet.stores:
-                self._disk_loads[store.path] = self._host.disk_load(store.path)
-                self._ask_usage(store, loop.time())
+            try:
+                self._report = self._describe(self._host.load())
+                for store in self._fleet.stores:
+                    self._disk_loads[store.path] = self._host.disk_load(store.path)
+                    self._ask_usage(store, loop.time())
+            except Exception as error:
+                # Old figures are better than none for ever.
+                self._log.error("figures not taken", error=repr(error))
             due = max(due + BEAT_SECONDS, loop.time())
             await asyncio.sleep(due - loop.time())
 

@@ -5,10 +5,12 @@ one without a label registers itself and gets its label; one that was added by `
 beat's answer. What the MGMs no longer list is taken out of service, its label and data stay.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from thesan.core.control.messages import FsConfig, FsRegister, FsRegisterReply
 from thesan.core.model.errors import OperationError, StoreError
+from thesan.core.model.limits import FST_BOOT_SECONDS_MAX
 from thesan.io.tasks import TaskOwner
 from thesan.ports.disk import Disk
 from thesan.ports.entropy import Entropy
@@ -54,14 +56,28 @@ class Fleet:
         return self._by_fsid.get(fsid)
 
     async def start(self) -> None:
-        """Boot what has a label; begin to register the rest."""
+        """Boot what has a label; begin to register the rest.
+
+        Returns when all disks have answered, or after FST_BOOT_SECONDS_MAX.
+        """
+        booting = []
         for setting in self._config.filesystems:
             store = self._add(setting.path)
             store.space = setting.space
-            if await self._has_label(store):
-                await self._booter.boot(store)
-                self._note(store)
-            self._tasks.start(f"register {setting.path}", self._register(store, setting))
+            work = self._begin(store, setting)
+            booting.append(self._tasks.start(f"boot {setting.path}", work))
+        try:
+            async with asyncio.timeout(FST_BOOT_SECONDS_MAX):
+                await asyncio.gather(*[asyncio.shield(task) for task in booting])
+        except TimeoutError:
+            slow = [store.path for store in self.stores if store.state is BootState.BOOTING]
+            self._log.warning("disks do not answer", paths=" ".join(slow))
+
+    async def _begin(self, store: FsStore, setting: FsSetting) -> None:
+        if await self._has_label(store):
+            await self._booter.boot(store)
+            self._note(store)
+        self._tasks.start(f"register {setting.path}", self._register(store, setting))
 
     async def _has_label(self, store: FsStore) -> bool:
         try:

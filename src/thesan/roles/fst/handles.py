@@ -3,6 +3,7 @@
 import errno
 from typing import Final
 
+from thesan.core.authority.thk import ThkServer
 from thesan.core.model.errors import OperationError
 from thesan.core.model.limits import SESSION_HANDLES_MAX
 from thesan.ports.disk import Handle
@@ -121,6 +122,8 @@ class Session:
         self.files: dict[int, OpenFile] = {}
         self.writable: dict[int, None] = {}
         """Handles that data may be written to; the connection refuses others unread."""
+        self.thk: ThkServer | None = None
+        """The challenge that another FST has to answer."""
         self._last_fh = -1
 
     def add(self, file: OpenFile) -> int:

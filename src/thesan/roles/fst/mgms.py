@@ -243,6 +243,9 @@ class Mgms:
                 await self._visit(link)
             except (OperationError, ControlError, WireError) as error:
                 self._log.warning("MGM lost", mgm=link.address, reason=str(error))
+            except Exception as error:
+                # A fault of ours; without beats this node would be dead to everybody.
+                self._log.error("beat failed", mgm=link.address, error=repr(error))
             finally:
                 link.connection.abort("the visit is over")
                 link.connection = None

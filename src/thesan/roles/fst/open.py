@@ -102,9 +102,7 @@ class Opener:
             return reader
         ops = (Op.CREATE, Op.UPDATE, Op.TRUNCATE)
         capability, store = self._gate.check(connection, ops, path, cgi)
-        if capability.op == Op.TRUNCATE and capability.grant:
-            # Only a head FST opens for that, with the token of another replica.
-            raise CapabilityError("capability allows a truncate by path, not an open")
+        _check_writer(connection, capability)
         source = self._rendezvous.source_of(connection, path, cgi)
         fresh = bool(request.options & _FRESH) and capability.op == Op.CREATE
         upload = await self._upload(connection, capability, store, path, fresh=fresh)
@@ -336,6 +334,16 @@ async def _settled(link: Link) -> None:
         await link.settle(keep=False)
     except OperationError:
         return  # the replica resolves it by itself
+
+
+def _check_writer(connection: ServerConnection, capability: Capability) -> None:
+    """A ticket without a grant is a fan-out token: it lies open in its head's ticket, and only the
+    head may use it. Raises CapabilityError."""
+    if capability.grant:
+        if capability.op == Op.TRUNCATE:
+            raise CapabilityError("capability allows a truncate by path, not an open")
+    elif connection.identity is None or not connection.identity.daemon:
+        raise CapabilityError("capability is for the head of the upload")
 
 
 def _check_take_over(upload: Upload, capability: Capability, client: tuple[str, int, str]) -> None:

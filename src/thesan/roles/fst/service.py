@@ -4,11 +4,13 @@ import errno
 from collections.abc import Callable
 from typing import Any, Final
 
-from thesan.core.authority.keytab import parse_keytab
+from thesan.core.authority.keytab import Keytab, parse_keytab
+from thesan.core.authority.thk import NONCE_BYTES, ThkServer
 from thesan.core.model.errors import OperationError
-from thesan.core.model.identity import Identity
+from thesan.core.model.identity import DAEMON_UID, Identity
 from thesan.core.model.limits import FST_DRAIN_SECONDS_MAX
 from thesan.core.model.paths import split_cgi
+from thesan.core.model.units import NS_PER_S
 from thesan.core.wire import responses
 from thesan.core.wire.bodies import build_login
 from thesan.core.wire.numbers import PrepareFlag, QueryCode
@@ -46,7 +48,7 @@ from thesan.ports.world import World
 from thesan.roles.fst.answers import Answer
 from thesan.roles.fst.config import FstConfig
 from thesan.roles.fst.handles import Session
-from thesan.roles.fst.wiring import Parts
+from thesan.roles.fst.wiring import PEER_LOGIN, Parts
 
 _START_WAIT_SECONDS: Final = 1
 Handler = Callable[[ServerConnection, Session, "Request"], Answer | None]
@@ -82,7 +84,7 @@ class Fst:
         The port comes first, since the node is named after it; requests that arrive before the
         filesystems are booted are told to wait.
         """
-        service = FstService()
+        service = FstService(self._keys, self._world)
         config, world = self._config, self._world
         self._listener = await listen(
             service,
@@ -99,6 +101,7 @@ class Fst:
         service.serve(parts, self._tasks)
         parts.mgms.start(parts.heart.visit)
         self._tasks.start("measure", parts.heart.measure())
+        self._tasks.start("watch", parts.uploads.watch())
         world.log.info("FST started", node=node, filesystems=len(parts.fleet.stores))
 
     async def stop(self) -> None:
@@ -122,7 +125,9 @@ class Fst:
 class FstService:
     """io.transport's Service: from a request to the part that answers it."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: Keytab, world: World) -> None:
+        self._keys = keys
+        self._world = world
         self._parts: Parts | None = None
         self._tasks: TaskOwner | None = None
         self._prepared = 0
@@ -137,16 +142,38 @@ class FstService:
         return FST_SETTINGS
 
     def login(self, connection: ServerConnection, request: Login) -> bytes:
-        """Everybody is let in: only what an MGM signed opens anything."""
+        """Everybody is let in: only what an MGM signed opens anything.
+
+        Other FSTs alone have to prove the keytab, since they may write replicas without a grant.
+        """
         session = Session()
         connection.state = session
-        connection.identity = Identity(prot="none", host=connection.peer_host)
         connection.limit_writes(session.writable)
-        return responses.ok(request.sid, build_login(connection.session_id))
+        security = ""
+        if request.username == PEER_LOGIN:
+            session.thk = ThkServer(self._world.entropy.token(NONCE_BYTES))
+            security = session.thk.offer
+        else:
+            connection.identity = Identity(prot="none", host=connection.peer_host)
+        return responses.ok(request.sid, build_login(connection.session_id, security))
 
     def auth(self, connection: ServerConnection, request: Auth) -> bytes | None:
-        """Nobody is asked for a proof here."""
-        raise OperationError(errno.EINVAL, "no authentication is wanted")
+        """The proof of another FST. Raises OperationError EBADE."""
+        session = connection.state
+        if not isinstance(session, Session) or session.thk is None:
+            raise OperationError(errno.EINVAL, "no authentication is wanted")
+        now_s = self._world.clock.now_ns() // NS_PER_S
+        peer, proof = session.thk.accept(request.credentials, self._keys, now_s)
+        connection.identity = Identity(
+            uid=DAEMON_UID,
+            gid=DAEMON_UID,
+            gids=(DAEMON_UID,),
+            name="daemon",
+            prot="thk",
+            host=connection.peer_host,
+            daemon=peer.role,
+        )
+        return responses.ok(request.sid, proof)
 
     def closed(self, connection: ServerConnection) -> None:
         """Close what the client read, and wait for the return of what it wrote."""

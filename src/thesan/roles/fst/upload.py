@@ -125,7 +125,7 @@ class Upload:
         """Offsets of pages that came with a wrong checksum and not yet again."""
         self.sums = RunningSums(is_valid=size == 0)
         self.writer: Writer | None = None
-        self.used_at = 0.0
+        self.used_at = asyncio.get_running_loop().time()
         """Loop time of the last operation."""
         self.reads = 0
         """Reads in progress on `handle`."""

@@ -10,6 +10,7 @@ import errno
 
 from thesan.core.authority.capability import Op
 from thesan.core.model.errors import OperationError
+from thesan.core.model.limits import UPLOAD_SECONDS_MAX, UPLOAD_SWEEP_SECONDS
 from thesan.io.tasks import TaskOwner
 from thesan.ports.log import Log
 from thesan.roles.fst.finish import Finisher, marker_of
@@ -122,6 +123,17 @@ class Uploads:
                 self._log.warning(
                     "abandoned update not committed", fid=upload.origin.fid, reason=error.text
                 )
+
+    async def watch(self) -> None:
+        """Let go of uploads whose client is connected and has forgotten them, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(UPLOAD_SWEEP_SECONDS)
+            for upload in list(self._by_key.values()):
+                writer = upload.writer
+                if writer is not None and loop.time() - upload.used_at > UPLOAD_SECONDS_MAX:
+                    writer.void()
+                    self.detach(upload, writer)
 
     # -- ends --------------------------------------------------------------------------------
     async def commit(self, upload: Upload) -> None:

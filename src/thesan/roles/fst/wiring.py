@@ -7,7 +7,7 @@ from thesan.core.authority.keytab import Keytab
 from thesan.core.control.messages import NodeReport
 from thesan.io.tasks import TaskOwner
 from thesan.io.transport.client import ClientConnection, LoginSettings, dial
-from thesan.io.transport.credentials import host, keytab, unix
+from thesan.io.transport.credentials import Method, host, keytab, unix
 from thesan.io.transport.server import Listener
 from thesan.ports.host import HostLoad
 from thesan.ports.world import World
@@ -32,6 +32,8 @@ from thesan.roles.fst.write import Writes
 
 _BOOT_ID_BYTES: Final = 8
 _LOGIN_USER: Final = "fst"
+PEER_LOGIN: Final = "_fst"
+"""Login name of an FST at another FST: asked for a proof of the keytab, as nobody else is."""
 
 
 class Parts:
@@ -104,14 +106,17 @@ class Parts:
 
     # -- outgoing connections ----------------------------------------------------------------
     async def _dial_mgm(self, address: str, port: int) -> ClientConnection:
-        world = self._world
-        proof = keytab(self._keys, "fst", self.node, entropy=world.entropy, clock=world.clock)
-        login = LoginSettings(_LOGIN_USER, self._port, "thesan-fst", (proof,))
+        login = LoginSettings(_LOGIN_USER, self._port, "thesan-fst", (self._proof(),))
         return await dial(address, port, login)
+
+    def _proof(self) -> Method:
+        world = self._world
+        return keytab(self._keys, "fst", self.node, entropy=world.entropy, clock=world.clock)
 
     async def _dial_peer(self, address: str, port: int) -> ClientConnection:
         # The same name and number after a restart: fan-out tokens are bound to them.
-        return await dial(address, port, LoginSettings(_LOGIN_USER, self._port, "thesan-fst"))
+        login = LoginSettings(PEER_LOGIN, self._port, "thesan-fst", (self._proof(),))
+        return await dial(address, port, login)
 
     async def _dial_source(self, address: str, port: int) -> ClientConnection:
         methods = (unix("daemon", "daemon"), host())
