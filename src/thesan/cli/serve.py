@@ -5,6 +5,7 @@ import asyncio
 import signal
 import socket
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -132,7 +133,8 @@ async def _run_mgm(world: RealWorld, options: argparse.Namespace, settings: dict
     try:
         store = RocksStore(str(options.data / "namespace"))
         try:
-            await _serve(world, Mgm(world, config, engine, store), options.listen_fd)
+            flush = partial(asyncio.to_thread, store.flush)
+            await _serve(world, Mgm(world, config, engine, store, flush), options.listen_fd)
         finally:
             await asyncio.to_thread(store.close)
     finally:
