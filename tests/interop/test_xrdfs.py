@@ -146,3 +146,10 @@ def test_path_tricks_do_not_escape(fs, path: str) -> None:
         text = fs(*words, status=None)
         assert "root:" not in text
         assert "passwd" not in text.replace(path, "")
+
+
+def test_truncate_of_an_empty_file_makes_its_replicas(fs, instance, area) -> None:
+    instance.thesan("touch", f"{area}/file")
+    fs("truncate", f"{area}/file", "5000")
+    assert "Size:   5000" in fs("stat", f"{area}/file")
+    assert fs("cat", f"{area}/file") == "\0" * 5000

@@ -276,6 +276,16 @@ def test_truncate_by_path(bench):
     bench(body)
 
 
+def test_truncate_by_path_of_a_file_that_has_no_replica_yet(bench):
+    async def body(b):
+        client = await b.client()
+        cap = b.cap(Op.CREATE, 1, "/f")
+        await client.ask(rq.Truncate(NO_SID, "/f", f"cap={cap}", size=5_000))
+        committed(b, bytes(5_000))
+
+    bench(body)
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("verb", ["write", "seal"])
 def test_a_disk_that_fails_fails_the_upload(bench, number, verb):

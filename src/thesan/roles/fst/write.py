@@ -143,11 +143,16 @@ class Writes:
         return None
 
     async def _truncate_path(self, connection: ServerConnection, request: Truncate) -> Answer:
-        """An update that has no handle: begun, cut and committed in one request."""
+        """An update that has no handle: begun, cut and committed in one request.
+
+        A file without replicas yet (`touch`) comes with a CREATE: its first ones are made here.
+        """
         path = normalise(request.path)
         cgi = parse_cgi(request.cgi)
         try:
-            capability, store = self._gate.check(connection, (Op.TRUNCATE,), path, cgi)
+            capability, store = self._gate.check(
+                connection, (Op.TRUNCATE, Op.CREATE), path, cgi
+            )
         except CapabilityError as error:
             redirect = self._gate.refused(request.sid, error)
             if redirect is None:
@@ -156,7 +161,8 @@ class Writes:
         if self._uploads.find(store.fsid, capability.fid) is not None:
             raise OperationError(errno.EDEADLK, "another client is writing the file")
         client = client_of(connection)
-        upload = await self._opener.start(capability, store, path, client, fresh=False)
+        fresh = capability.op == Op.CREATE
+        upload = await self._opener.start(capability, store, path, client, fresh=fresh)
         try:
             await upload.truncate(request.size)
         finally:
