@@ -10,10 +10,10 @@ import pytest
 from thesan.io.journal.writer import JournalWriter
 from thesan.roles.client.filesystem import Filesystem
 from thesan.roles.fst.commits import Commits
-from thesan.roles.fst.deletions import Deletions
 from thesan.roles.fst.finish import Finisher
-from thesan.roles.fst.links import Link
+from thesan.roles.fst.links import PeerLink
 from thesan.roles.fst.recovery import Recovery
+from thesan.roles.fst.store import FsStore
 from thesan.roles.fst.sums import RunningSums
 from thesan.roles.mgm import commits as mgm_commits
 from thesan.roles.mgm.held import HeldAnswers
@@ -64,7 +64,11 @@ def data_not_synced(patch):
     async def no_sync(self, handle):
         return None
 
+    async def no_seal(self, handle, name, value):
+        self.inode(handle).xattrs[name] = value
+
     patch.setattr(SimDisk, "sync", no_sync)
+    patch.setattr(SimDisk, "seal", no_seal)
 
 
 def marker_without_commit(patch):
@@ -76,10 +80,10 @@ def marker_without_commit(patch):
 def deletions_forgotten(patch):
     """Deletions are reported and not done."""
 
-    async def nothing(self, store, fid):
-        return None
+    async def nothing(self, fid):
+        return True
 
-    patch.setattr(Deletions, "_remove_from", nothing)
+    patch.setattr(FsStore, "remove_data", nothing)
 
 
 def sums_ignore_order(patch):
@@ -89,7 +93,7 @@ def sums_ignore_order(patch):
 
 def replica_misses_writes(patch):
     """Every seventh write is not forwarded, and the head believes that replicas are equal."""
-    write = Link.write
+    write = PeerLink.write
     count = [0]
 
     async def some(self, offset, data):
@@ -102,7 +106,7 @@ def replica_misses_writes(patch):
         await upload.on_links(lambda link: link.seal(mtime_ns))
         return {upload.store.fsid: own, **{link.fsid: own for link in upload.links}}
 
-    patch.setattr(Link, "write", some)
+    patch.setattr(PeerLink, "write", some)
     patch.setattr(Finisher, "_seal", believing)
 
 

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from thesan.worlds.simulated.nemesis import (
+    AMBUSH_SECONDS_MAX,
     FST_AWAY,
     MGM_AWAY,
     Fault,
@@ -103,6 +104,38 @@ def test_every_fault_is_undone(loop, kind):
         FaultKind.JOURNAL: ["journal 0.2", "journal 0.0"],
     }
     assert victim.story == expected.get(kind, [])
+
+
+def test_an_ambush_waits_for_traffic(loop):
+    victim = FakeVictim(loop)
+    fault = Fault(0.0, 1.0, FaultKind.FST_KILL, ("fst1",), segments=3, slip_seconds=0.5)
+    assert "after 3 segments + 0.5000 s" in str(fault)
+
+    async def talk():
+        served = []
+        server = await asyncio.start_server(lambda reader, writer: served.append(writer), "fst1", 1)
+        await asyncio.sleep(2.0)
+        _, writer = await asyncio.open_connection("fst1", 1)
+        for _ in range(3):
+            writer.write(b"x")
+            await asyncio.sleep(0.3)
+        writer.close()
+        server.close()
+        served[0].close()
+
+    started = loop.time()
+    talking = loop.start(loop.network.process("fst1", "talk"), talk(), "talk")
+    loop.run_until_complete(strike(victim, fault))
+    assert loop.time() == pytest.approx(started + 2.0 + 0.6 + 0.5 + 1.0, abs=0.01)
+    loop.run_until_complete(talking)
+
+
+def test_an_ambush_does_not_wait_for_ever(loop):
+    victim = FakeVictim(loop)
+    started = loop.time()
+    fault = Fault(0.0, 1.0, FaultKind.FST_KILL, ("fst1",), segments=3)
+    loop.run_until_complete(strike(victim, fault))
+    assert loop.time() == pytest.approx(started + AMBUSH_SECONDS_MAX + 1.0)
 
 
 def test_a_plan_is_carried_out_in_its_time(loop):

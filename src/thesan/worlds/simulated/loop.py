@@ -10,6 +10,7 @@ import contextvars
 import heapq
 import random
 import traceback
+import warnings
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any, Final, TypeVar
@@ -267,9 +268,12 @@ class SimLoop(asyncio.BaseEventLoop):
                 self._buried.append(task)
         self._timers.clear()
         super().close()
-        for task in self._buried:
-            _discard(task)
-        self._buried.clear()
+        with warnings.catch_warnings():
+            # "never awaited": what a dead process was just about to do.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            for task in self._buried:
+                _discard(task)
+            self._buried.clear()
 
 
 def _where(task: asyncio.Task[Any]) -> str:

@@ -41,6 +41,19 @@ class FaultKind(Enum):
 
 
 FST_AWAY: Final = frozenset({FaultKind.FST_KILL, FaultKind.FST_POWER})
+AMBUSHES: Final = frozenset(
+    {
+        FaultKind.MGM_KILL,
+        FaultKind.MGM_POWER,
+        FaultKind.FST_KILL,
+        FaultKind.FST_POWER,
+        FaultKind.CLIENT_KILL,
+        FaultKind.RESET,
+    }
+)
+"""Faults that hurt most in the middle of a conversation."""
+AMBUSH_SECONDS_MAX: Final = 5.0
+"""Where nothing is going on, the fault does not wait for ever."""
 MGM_AWAY: Final = frozenset({FaultKind.MGM_KILL, FaultKind.MGM_POWER, FaultKind.MGM_PAUSE})
 
 
@@ -56,10 +69,16 @@ class Fault:
     targets: tuple[str, ...]
     """Machine names; for FST and MGM faults the one, for links source and target."""
     disk: str = ""
+    segments: int = 0
+    """An ambush: the fault waits for so many segments to or from the first target, so that it
+    falls into the middle of what is going on there."""
+    slip_seconds: float = 0.0
+    """Then it waits this much longer."""
 
     def __str__(self) -> str:
         where = " > ".join(self.targets) + self.disk
-        return f"{self.at:.3f} s: {self.kind.value} {where} for {self.seconds:.3f} s"
+        when = f" after {self.segments} segments + {self.slip_seconds:.4f} s" * bool(self.segments)
+        return f"{self.at:.3f} s: {self.kind.value} {where}{when} for {self.seconds:.3f} s"
 
 
 class Victim(Protocol):
@@ -98,11 +117,12 @@ def plan(
     """Draw the faults of one run, in the order of their begin."""
     kinds = [kind for kind in FaultKind if dice.random() < 0.5] or [FaultKind.FST_KILL]
     faults: list[Fault] = []
+    servers = (mgm, *fsts)
+    everybody = (*servers, *clients)
     for _ in range(dice.randint(1, count_max)):
         kind = dice.choice(kinds)
         at = dice.uniform(0.0, seconds * 0.8)
         length = min(dice.expovariate(1 / 1.5) + 0.05, 6.0)
-        everybody = (mgm, *fsts, *clients)
         targets: tuple[str, ...]
         disk = ""
         match kind:
@@ -111,8 +131,9 @@ def plan(
             case FaultKind.FST_KILL | FaultKind.FST_POWER | FaultKind.FST_PAUSE:
                 targets = (dice.choice(fsts),)
             case FaultKind.CUT | FaultKind.CUT_ONE_WAY | FaultKind.DELAY | FaultKind.RESET:
-                source, target = dice.sample(everybody, 2)
-                targets = (source, target)
+                source = dice.choice(servers)
+                target = dice.choice([name for name in everybody if name != source])
+                targets = (source, target) if dice.random() < 0.5 else (target, source)
             case FaultKind.CLIENT_KILL:
                 targets = (dice.choice(clients),)
             case FaultKind.SLOW_DISK | FaultKind.FULL_DISK:
@@ -122,7 +143,10 @@ def plan(
                 targets = (mgm,)
             case _:
                 assert_never(kind)
-        faults.append(Fault(at, length, kind, targets, disk))
+        segments, slip = 0, 0.0
+        if kind in AMBUSHES and dice.random() < 0.8:
+            segments, slip = dice.randint(1, 20), dice.choice([0.0, dice.expovariate(500.0)])
+        faults.append(Fault(at, length, kind, targets, disk, segments, slip))
     return _within_the_atlas(sorted(faults, key=lambda fault: fault.at))
 
 
@@ -135,7 +159,8 @@ def _within_the_atlas(faults: list[Fault]) -> list[Fault]:
         if group is not None:
             if fault.at < free_at[group]:
                 continue
-            free_at[group] = fault.at + fault.seconds + RECOVERY_SECONDS
+            ambush = AMBUSH_SECONDS_MAX if fault.segments else 0.0
+            free_at[group] = fault.at + ambush + fault.seconds + RECOVERY_SECONDS
         kept.append(fault)
     return kept
 
@@ -158,6 +183,14 @@ async def execute(victim: Victim, faults: list[Fault]) -> None:
 
 async def strike(victim: Victim, fault: Fault) -> None:
     """One fault from begin to end."""
+    if fault.segments:
+        try:
+            async with asyncio.timeout(AMBUSH_SECONDS_MAX):
+                await victim.loop.network.segments(fault.targets[0], fault.segments)
+        except TimeoutError:
+            pass
+        if fault.slip_seconds:
+            await asyncio.sleep(fault.slip_seconds)
     match fault.kind:
         case FaultKind.MGM_KILL | FaultKind.FST_KILL | FaultKind.CLIENT_KILL:
             await _kill(victim, fault)

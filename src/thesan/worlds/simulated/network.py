@@ -54,6 +54,7 @@ class Network:
         self._cuts: dict[tuple[str, str], int] = {}
         self._delays: dict[tuple[str, str], float] = {}
         self._process_count = 0
+        self._watches: list[tuple[str, int, asyncio.Future[None]]] = []
 
     # -- machines and processes ----------------------------------------------------------------
     def machine(self, name: str) -> Machine:
@@ -172,6 +173,27 @@ class Network:
             source, target = socket.machine.name, peer.machine.name
             self._loop.trace.event(self._loop.time(), f"{source}>{target}", segment.value)
         peer.arrive(segment)
+        if self._watches:
+            self._tick_watches(socket.machine.name, peer.machine.name)
+
+    async def segments(self, machine: str, count: int) -> None:
+        """Wait until so many more segments have arrived at a machine or come from it.
+
+        Whoever waits is woken before the process that received the last one has read it.
+        """
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._watches.append((machine, count, future))
+        await future
+
+    def _tick_watches(self, source: str, target: str) -> None:
+        waiting = []
+        for machine, count, future in self._watches:
+            left = count - (machine in (source, target))
+            if left > 0:
+                waiting.append((machine, left, future))
+            elif not future.done():
+                future.set_result(None)
+        self._watches = waiting
 
     def received(self, socket: SimSocket, data: bytes) -> None:
         """A process read bytes: into the trace."""
