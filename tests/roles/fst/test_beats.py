@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -162,7 +163,7 @@ def test_figures_that_can_not_be_taken_do_not_stop_the_heart(bench, monkeypatch)
         for _ in range(3):
             b.mgm.beats.clear()
             await b.mgm.until_beat(lambda beat: True)
-        assert "no figures" in open(b.log_path).read()
+        assert "no figures" in Path(b.log_path).read_text()
 
     bench(body)
 

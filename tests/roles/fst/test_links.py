@@ -38,6 +38,9 @@ class Connection:
     async def close(self):
         self.is_closed = True
 
+    def abort(self, reason):
+        self.is_closed = True
+
 
 def ok(body=b""):
     return Response(SID, Status.OK, body)
@@ -175,6 +178,34 @@ def test_a_replica_that_can_not_be_opened(monkeypatch, answer, number):
 
     with refused(number):
         run(Peers(dial).open(REPLICA, "/f", fresh=True))
+
+
+@pytest.mark.parametrize("answer", [ok(), error(3012), None])
+def test_peers_are_told_that_we_are_alive(monkeypatch, answer):
+    monkeypatch.setattr(links, "PEER_ALIVE_SECONDS", 0.02)
+
+    async def main():
+        made = []
+
+        async def dial(host, port):
+            made.append(Connection(answer))
+            return made[-1]
+
+        peers = Peers(dial)
+        await peers.connect("fst2:1095")
+        telling = asyncio.ensure_future(peers.keep_alive())
+        await asyncio.sleep(0.2)
+        telling.cancel()
+        asked = [type(request) for request in made[0].asked]
+        assert asked[0] is rq.Set
+        if answer is not None and answer.status == Status.OK:
+            assert len(asked) > 1
+            assert await peers.connect("fst2:1095") is made[0]
+        else:
+            assert made[0].is_closed
+            assert await peers.connect("fst2:1095") is not made[0]
+
+    run(main())
 
 
 def test_a_peer_that_does_not_listen():

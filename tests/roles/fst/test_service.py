@@ -10,9 +10,11 @@ from thesan.core.authority.capability import Op
 from thesan.core.model.errors import OperationError
 from thesan.core.wire import bodies
 from thesan.core.wire import requests as rq
-from thesan.core.wire.numbers import NO_SID, FAttrCode, PrepareFlag, Status
+from thesan.core.wire.numbers import NO_SID, FAttrCode, OpenFlag, PrepareFlag, Status
 from thesan.io.transport.client import LoginSettings, dial
 from thesan.roles.fst.fleet import Fleet
+
+NEW = int(OpenFlag.NEW | OpenFlag.UPDATE)
 
 DATA = os.urandom(3_000_001)
 
@@ -117,6 +119,26 @@ def test_requests_that_come_before_the_filesystems_are_told_to_wait(bench, monke
         await starting
 
     bench(body)
+
+
+def test_an_fst_that_vanishes_without_a_word(bench, monkeypatch):
+    """Its machine lost power: no FIN, no RST. The replica that it was writing must not stay."""
+    monkeypatch.setattr("thesan.roles.fst.service.PEER_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr("thesan.roles.fst.service.PEER_SILENCE_SECONDS_MAX", 0.3)
+
+    async def body(b):
+        client = await b.client()
+        fh = await client.open("/f", b.cap(Op.CREATE, 1, "/f", others=[(1, 0)]), NEW)
+        await client.write(fh, 0, DATA[:1000])
+        assert b.files(1) == (["00000001"], ["00000001"])
+        async with asyncio.timeout(20):
+            while b.files(1) != ([], []):
+                await asyncio.sleep(0.01)
+        await client.write(fh, 1000, DATA[1000:2000])
+        await client.close(fh)
+        assert b.mgm.commits[0].failed_fsids == [2]
+
+    bench(body, fsts=2, partial_seconds=0.1)
 
 
 def test_stop_and_start_again_on_the_same_port(bench):

@@ -175,6 +175,11 @@ FST_BOOT_SECONDS_MAX: Final = 5.0
 """A starting FST waits so long for its disks; one that hangs must not keep the others away."""
 UPLOAD_SWEEP_SECONDS: Final = 60.0
 """How often an FST looks for uploads that nobody has written to for UPLOAD_SECONDS_MAX."""
+PEER_ALIVE_SECONDS: Final = 5.0
+"""How often an FST says on its connections to others that it is there."""
+PEER_SILENCE_SECONDS_MAX: Final = 30.0
+"""An FST silent for longer is gone: the replicas that it was writing are resolved without it. Its
+machine may have vanished without a word, and TCP alone would wait for ever."""
 INQUIRE_FIDS_MAX: Final = 1000
 """fids of one question to the MGM whether replicas are registered."""
 

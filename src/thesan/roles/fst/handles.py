@@ -124,6 +124,8 @@ class Session:
         """Handles that data may be written to; the connection refuses others unread."""
         self.thk: ThkServer | None = None
         """The challenge that another FST has to answer."""
+        self.heard_at = 0.0
+        """Loop time of the last request of another FST."""
         self._last_fh = -1
 
     def add(self, file: OpenFile) -> int:

@@ -22,11 +22,15 @@ from thesan.core.control.replica import (
     encode_order,
 )
 from thesan.core.model.errors import ControlError, OperationError, WireError
-from thesan.core.model.limits import REPLICA_CALL_SECONDS_MAX, REPLICA_OPEN_SECONDS_MAX
+from thesan.core.model.limits import (
+    PEER_ALIVE_SECONDS,
+    REPLICA_CALL_SECONDS_MAX,
+    REPLICA_OPEN_SECONDS_MAX,
+)
 from thesan.core.wire.bodies import parse_open, parse_wait
 from thesan.core.wire.client import Response
 from thesan.core.wire.numbers import NO_SID, OpenFlag, QueryCode, Status
-from thesan.core.wire.requests import Close, Open, Query, Request, Sync, Truncate, Write
+from thesan.core.wire.requests import Close, Open, Query, Request, Set, Sync, Truncate, Write
 from thesan.io.transport.client import error_of
 from thesan.roles.fst.config import split_address
 from thesan.roles.fst.mgms import Connection
@@ -95,6 +99,22 @@ class Peers:
                 host, port = split_address(node)
                 connection = self._connections[node] = await self._dial(host, port)
         return connection
+
+    async def keep_alive(self) -> None:
+        """Say on every connection that we are there, for ever; drop those that do not answer."""
+        while True:
+            await asyncio.sleep(PEER_ALIVE_SECONDS)
+            connections = list(self._connections.items())
+            await asyncio.gather(*[self._say_alive(*item) for item in connections])
+
+    async def _say_alive(self, node: str, connection: Connection) -> None:
+        try:
+            # Not a ping: the transport answers those, and the other FST would not hear it.
+            await ask(connection, Set(NO_SID, args=b"alive"), PEER_ALIVE_SECONDS)
+        except OperationError as error:
+            if self._connections.get(node) is connection:
+                del self._connections[node]
+            connection.abort(f"it did not answer: {error.text}")
 
     async def close(self) -> None:
         """Close all connections."""

@@ -1,5 +1,6 @@
 """An FST process: it listens, and knows which of its parts answers which request."""
 
+import asyncio
 import errno
 from collections.abc import Callable
 from typing import Any, Final
@@ -8,7 +9,11 @@ from thesan.core.authority.keytab import Keytab, parse_keytab
 from thesan.core.authority.thk import NONCE_BYTES, ThkServer
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import DAEMON_UID, Identity
-from thesan.core.model.limits import FST_DRAIN_SECONDS_MAX
+from thesan.core.model.limits import (
+    FST_DRAIN_SECONDS_MAX,
+    PEER_ALIVE_SECONDS,
+    PEER_SILENCE_SECONDS_MAX,
+)
 from thesan.core.model.paths import split_cgi
 from thesan.core.model.units import NS_PER_S
 from thesan.core.wire import responses
@@ -102,6 +107,8 @@ class Fst:
         parts.mgms.start(parts.heart.visit)
         self._tasks.start("measure", parts.heart.measure())
         self._tasks.start("watch", parts.uploads.watch())
+        self._tasks.start("keep alive", parts.peers.keep_alive())
+        self._tasks.start("watch peers", service.watch_peers())
         world.log.info("FST started", node=node, filesystems=len(parts.fleet.stores))
 
     async def stop(self) -> None:
@@ -131,6 +138,7 @@ class FstService:
         self._parts: Parts | None = None
         self._tasks: TaskOwner | None = None
         self._prepared = 0
+        self._peers: dict[ServerConnection, Session] = {}
 
     def serve(self, parts: Parts, tasks: TaskOwner) -> None:
         """Everything is ready."""
@@ -153,6 +161,8 @@ class FstService:
         if request.username == PEER_LOGIN:
             session.thk = ThkServer(self._world.entropy.token(NONCE_BYTES))
             security = session.thk.offer
+            session.heard_at = asyncio.get_running_loop().time()
+            self._peers[connection] = session
         else:
             connection.identity = Identity(prot="none", host=connection.peer_host)
         return responses.ok(request.sid, build_login(connection.session_id, security))
@@ -178,12 +188,23 @@ class FstService:
     def closed(self, connection: ServerConnection) -> None:
         """Close what the client read, and wait for the return of what it wrote."""
         session = connection.state
+        self._peers.pop(connection, None)
         if self._parts is None or self._tasks is None or not isinstance(session, Session):
             return
         for file in session.files.values():
             self._tasks.start("let go", self._parts.opener.let_go(file))
         session.files.clear()
         session.writable.clear()
+
+    async def watch_peers(self) -> None:
+        """Drop the connections of FSTs that are silent, for ever: their machine may be gone."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(PEER_ALIVE_SECONDS)
+            for connection, session in list(self._peers.items()):
+                if loop.time() - session.heard_at > PEER_SILENCE_SECONDS_MAX:
+                    self._world.log.warning("an FST is silent", host=connection.peer_host)
+                    connection.abort()
 
     def handle(self, connection: ServerConnection, request: Request) -> Answer | None:
         """Answer now, or later (None). Raises OperationError and other ThesanErrors."""
@@ -192,6 +213,8 @@ class FstService:
             return responses.wait(request.sid, _START_WAIT_SECONDS, "the server starts")
         session = connection.state
         assert isinstance(session, Session), "login made the session"
+        if session.thk is not None:
+            session.heard_at = asyncio.get_running_loop().time()
         match request:
             case Read():
                 return parts.reads.read(connection, session, request)

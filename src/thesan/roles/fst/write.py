@@ -150,9 +150,7 @@ class Writes:
         path = normalise(request.path)
         cgi = parse_cgi(request.cgi)
         try:
-            capability, store = self._gate.check(
-                connection, (Op.TRUNCATE, Op.CREATE), path, cgi
-            )
+            capability, store = self._gate.check(connection, (Op.TRUNCATE, Op.CREATE), path, cgi)
         except CapabilityError as error:
             redirect = self._gate.refused(request.sid, error)
             if redirect is None:
