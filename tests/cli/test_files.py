@@ -42,7 +42,7 @@ class TestOnAnInstance:
         thesan("mkdir", "-p", "-m", "700", f"{area}/d/e/f")
         assert thesan("stat", f"{area}/d/e/f").count("0700") == 1
         thesan("rmdir", f"{area}/d", status=errno.ENOTEMPTY)
-        assert f"not empty: {area}/d" in thesan.errors
+        assert "(errc=39) (Directory not empty)" in thesan.errors
         thesan("rm", f"{area}/d", status=errno.EISDIR)
         thesan("rm", "-r", f"{area}/d")
         thesan("stat", f"{area}/d", status=errno.ENOENT)

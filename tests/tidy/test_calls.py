@@ -4,14 +4,15 @@ import ast
 from collections.abc import Iterator
 
 REAL = ("src/thesan/worlds/real/", "src/thesan/cli/")
-LOOP = "src/thesan/worlds/simulated/loop.py"
+SIMULATED = "src/thesan/worlds/simulated/"
+LOOP = f"{SIMULATED}loop.py"
 
 METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "create_task": ("io.tasks.TaskOwner starts tasks", ("src/thesan/io/tasks.py", LOOP)),
     "ensure_future": ("io.tasks.TaskOwner starts tasks", ()),
     "TaskGroup": ("it cancels in address order; use io.tasks.TaskOwner", ()),
     "as_completed": ("its order is that of a set", ()),
-    "run_in_executor": ("threads live behind ports, in worlds.real", (*REAL, LOOP)),
+    "run_in_executor": ("threads live behind ports, in the worlds", (*REAL, SIMULATED)),
     "to_thread": ("threads live behind ports, in worlds.real", REAL),
     "run_coroutine_threadsafe": ("threads live behind ports, in worlds.real", REAL),
     "utcnow": ("take now as an argument, or ask ports.clock", ()),

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
+from thesan.io.tasks import TaskOwner
 from thesan.worlds.simulated import checkers, nemesis
 from thesan.worlds.simulated.cluster import Cluster, Shape
 from thesan.worlds.simulated.history import History
@@ -132,7 +133,7 @@ class Run:
             self.actors.append(Actor(self.loop, name, cluster.calls(name), dice, self.history))
         if not await self._together(START_SECONDS_MAX, "clients begin", lambda a: a.begin()):
             return
-        storm = self.loop.create_task(self._storm(), name="storm")
+        storm = TaskOwner("nemesis").start("storm", self._storm())
         until = self.loop.time() + settings.seconds
         await self._together(
             settings.seconds + FINISH_SECONDS_MAX,
