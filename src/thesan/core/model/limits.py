@@ -308,7 +308,7 @@ UPLOADS_KEPT_MAX: Final = 100_000
 UPLOAD_SECONDS_MAX: Final = 86400.0
 """After a day nobody goes on with a broken upload."""
 UPLOADS_SUPERSEDED_MAX: Final = 16
-"""Earlier uploads of one path that a later one shuts out when it is committed: tries of a client."""
+"""Earlier uploads of one path that a later one shuts out when it is committed: a client's tries."""
 DICE_POOL_BYTES: Final = 4096
 """Entropy fetched at once for nonces and draws: 200 opens."""
 FST_RETURN_SECONDS_MAX: Final = 60.0
