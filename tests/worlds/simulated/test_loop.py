@@ -164,6 +164,20 @@ def test_a_killed_process_runs_nothing_more(loop):
     assert not loop.trace.failures
 
 
+def test_what_a_dead_process_left_unsaid_is_no_failure(loop):
+    def leave(error):
+        loop.create_future().set_exception(error)
+
+    process = loop.network.process("a", "daemon")
+    process.context.run(leave, ValueError("of the living"))
+    loop.run_until_complete(asyncio.sleep(1))
+    assert "of the living" in loop.trace.failures.pop()
+    loop.network.kill(process)
+    process.context.run(leave, ValueError("of the dead"))
+    loop.run_until_complete(asyncio.sleep(1))
+    assert not loop.trace.failures
+
+
 def test_a_paused_process_catches_up(loop):
     steps = []
 

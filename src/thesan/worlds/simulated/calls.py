@@ -24,6 +24,9 @@ DEFINITE: Final = frozenset(
 """Answers about the namespace or the content: in no storm may one of these be wrong. The others
 say that something could not be reached; then the outcome is unknown."""
 
+OVERTAKEN: Final = frozenset({errno.ENOENT, errno.ECANCELED})
+"""A put of a name that others change at the same time: who opened later, or removed it, wins."""
+
 SAME_ON_THE_WIRE: Final = frozenset(
     {(errno.ENOTEMPTY, errno.EEXIST), (errno.ENOTDIR, errno.ENODEV)}
 )

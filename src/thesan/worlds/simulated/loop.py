@@ -16,7 +16,12 @@ from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any, Final, TypeVar
 
 from thesan.worlds.simulated.network import Network, NetworkSettings
-from thesan.worlds.simulated.process import NumberedTask, SimProcess, current_process
+from thesan.worlds.simulated.process import (
+    NumberedTask,
+    OwnedFuture,
+    SimProcess,
+    current_process,
+)
 from thesan.worlds.simulated.trace import Failure, Trace
 from thesan.worlds.simulated.transport import SimServer
 
@@ -145,6 +150,10 @@ class SimLoop(asyncio.BaseEventLoop):
         names = [f"{task.get_name()} ({_where(task)})" for task in tasks[:12]]
         return f"{len(tasks)} tasks wait: {', '.join(names)}"
 
+    def create_future(self) -> "asyncio.Future[Any]":
+        """A future of the running process."""
+        return OwnedFuture(loop=self)
+
     # -- tasks and failures --------------------------------------------------------------------
     def _make_task(
         self,
@@ -174,8 +183,10 @@ class SimLoop(asyncio.BaseEventLoop):
         """Whatever asyncio would log as an unhandled error fails the run."""
         error = context.get("exception")
         task = context.get("task") or context.get("future")
-        process = task.process if isinstance(task, NumberedTask) else current_process.get()
-        if process is not None and not process.alive:
+        process = current_process.get()
+        if isinstance(task, NumberedTask | OwnedFuture):
+            process = task.process
+        if self.is_closed() or (process is not None and not process.alive):
             return
         text = str(context.get("message", "unhandled error"))
         if isinstance(error, BaseException):

@@ -76,3 +76,11 @@ class NumberedTask(asyncio.Task[_T]):
 
     def __hash__(self) -> int:
         return self.number
+
+
+class OwnedFuture(asyncio.Future[_T]):
+    """A future that knows whose it is: what it has to say of a dead process interests nobody."""
+
+    def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
+        self.process = current_process.get()
+        super().__init__(loop=loop)

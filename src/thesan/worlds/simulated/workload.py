@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final
 
 from thesan.core.model.errors import OperationError, ThesanError
-from thesan.worlds.simulated.calls import DEFINITE, SAME_ON_THE_WIRE, Calls
+from thesan.worlds.simulated.calls import DEFINITE, OVERTAKEN, SAME_ON_THE_WIRE, Calls
 from thesan.worlds.simulated.contents import SIZES, content_of, value_of
 from thesan.worlds.simulated.expectation import Expectation
 from thesan.worlds.simulated.history import History, Verb
@@ -367,7 +367,12 @@ class Actor:
         try:
             await self._calls.put(key, content_of(value), exclusive=False)
         except ThesanError as error:
-            self._shared_error(f"put {key}", error)
+            if error.errno in OVERTAKEN:
+                # Not withdrawn from the history: an earlier try of the same put may have been done.
+                self._say(f"put {key} {value}: overtaken: {error}")
+                self.tally.refused += 1
+            else:
+                self._shared_error(f"put {key}", error)
             return
         operation.end = self._loop.time()
         self.tally.acknowledged += 1
