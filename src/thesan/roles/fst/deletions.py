@@ -2,7 +2,9 @@
 
 An order is repeated by the MGM until it was reported as done, and done again without harm: what is
 not there counts as removed. What is reported stays removed: nobody would order it again after a
-power cut. A replica on a filesystem that is not in service stays ordered.
+power cut. A replica on a filesystem that is not in service stays ordered. So does one whose commit
+is under way: when the last deletion is reported the MGM forgets the file, and a commit that came
+after that would bring it back.
 """
 
 import asyncio
@@ -82,7 +84,10 @@ class Deletions:
         async with self._slots:
             try:
                 await self._uploads.cancel(store.fsid, fid)
-                self._recovery.forget(store.fsid, fid)
+                if self._uploads.find(store.fsid, fid) is not None:
+                    return False
+                if not self._recovery.forget(store.fsid, fid):
+                    return False
                 if await store.remove_data(fid):
                     store.used_files = max(0, store.used_files - 1)
                 else:

@@ -84,11 +84,15 @@ class Recovery:
         found[1].cancel()
         return found[0]
 
-    def forget(self, fsid: int, fid: int) -> None:
-        """The MGM had the replica deleted: nothing is left to resolve."""
+    def forget(self, fsid: int, fid: int) -> bool:
+        """The MGM had the replica deleted. False when it is being resolved just now: the commit in
+        it may be on its way."""
+        if (fsid, fid) in self._resolving:
+            return False
         found = self._waiting.pop((fsid, fid), None)
         if found is not None:
             found[1].cancel()
+        return True
 
     async def _later(self, store: FsStore, fid: int, delay_seconds: float) -> None:
         if delay_seconds > 0:

@@ -169,7 +169,8 @@ class Uploads:
         self._recovery.add(store, fid, marker or marker_of(upload.origin, store.fsid), 0.0)
 
     async def cancel(self, fsid: int, fid: int) -> None:
-        """The file was deleted: stop writing it. A commit under way hears it from the MGM."""
+        """The file was deleted: stop writing it. A commit under way goes on, and hears it from the
+        MGM."""
         upload = self._by_key.get((fsid, fid))
         if upload is None or upload.phase is not Phase.OPEN:
             return
