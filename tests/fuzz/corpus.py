@@ -174,7 +174,6 @@ CONTROL_REPLIES = [
 ]
 ORDERS = [
     replica.encode_order(replica.Seal(1)),
-    replica.encode_order(replica.Remember(m.encode_request(COMMIT))),
     replica.encode_order(replica.Settle(True)),
 ]
 OUTCOMES = [replica.encode_outcome(replica.Sealed(1, 2, 3)), replica.encode_outcome(replica.Done())]

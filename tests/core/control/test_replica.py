@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from thesan.core.control import messages, replica
 from thesan.core.model.errors import ControlError
-from thesan.core.model.limits import REQUEST_BODY_BYTES_MAX
 
-ORDERS = [replica.Seal(5), replica.Remember(b"commit"), replica.Settle(True)]
+ORDERS = [replica.Seal(5), replica.Settle(True)]
 OUTCOMES = [replica.Sealed(1, 2, 3), replica.Done()]
 
 
@@ -39,8 +38,3 @@ def test_the_two_families_do_not_mix():
         replica.decode_order(messages.MAGIC + b"\x80")
     with pytest.raises(ControlError):
         replica.decode_order(replica.MAGIC + replica.encode_outcome(OUTCOMES[0]))
-
-
-def test_too_long():
-    with pytest.raises(ControlError, match="too long"):
-        replica.encode_order(replica.Remember(bytes(REQUEST_BODY_BYTES_MAX)))

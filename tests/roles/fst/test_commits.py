@@ -22,7 +22,8 @@ class Master:
         self.asked = []
         self.busy = self.busiest = 0
 
-    async def ask_master(self, request, kind, what):
+    async def ask_master(self, make, kind, what):
+        request = make()
         self.asked.append(request)
         self.busy += 1
         self.busiest = max(self.busiest, self.busy)
@@ -40,14 +41,14 @@ class Master:
 
 def test_a_commit_that_is_accepted():
     master = Master()
-    asyncio.run(Commits("node", master).deliver(COMMIT, 7, 1))
+    asyncio.run(Commits("node", master).deliver(lambda: COMMIT, 7, 1))
     assert master.asked == [COMMIT]
 
 
 @pytest.mark.parametrize("fid", [7, 8])
 def test_a_refusal_is_believed_when_the_replica_is_unknown(fid):
     master = Master(OperationError(errno.EEXIST, "no"))
-    delivering = Commits("node", master).deliver(COMMIT, fid, 1)
+    delivering = Commits("node", master).deliver(lambda: COMMIT, fid, 1)
     if fid % 2:
         with pytest.raises(OperationError, match="no"):
             asyncio.run(delivering)
@@ -81,7 +82,7 @@ def test_few_commits_at_a_time(monkeypatch):
     async def main():
         master = Master()
         commits = Commits("node", master)
-        await asyncio.gather(*[commits.deliver(COMMIT, 7, 1) for _ in range(20)])
+        await asyncio.gather(*[commits.deliver(lambda: COMMIT, 7, 1) for _ in range(20)])
         assert master.busiest == 3
 
     asyncio.run(main())

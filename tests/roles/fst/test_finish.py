@@ -107,7 +107,7 @@ def test_replicas_of_one_node(bench):
     bench(body, fsts=1, fs=2)
 
 
-@pytest.mark.parametrize("step", ["write", "seal", "remember"])
+@pytest.mark.parametrize("step", ["write", "seal", "mark"])
 def test_a_replica_that_fails_is_left_behind(bench, step):
     async def body(b):
         client, fh = await begun(b)
@@ -247,9 +247,10 @@ def test_a_head_that_dies_before_the_commit_leaves_nothing(bench):
     bench(body, fsts=3, partial_seconds=0.1)
 
 
-@pytest.mark.parametrize("comes_back", [True, False])
-def test_a_head_that_dies_during_the_commit(bench, comes_back):
-    """The commit was remembered by everybody: any of them can deliver it."""
+def test_a_replica_that_is_lost_while_no_mgm_answers_is_not_committed(bench, monkeypatch):
+    """Its server may have given it up by the time the commit arrives."""
+    monkeypatch.setattr("thesan.roles.fst.mgms.COMMIT_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("thesan.roles.fst.recovery.COMMIT_SETTLE_SECONDS", 0.3)
 
     async def body(b):
         b.mgm.is_silent = True
@@ -257,20 +258,73 @@ def test_a_head_that_dies_during_the_commit(bench, comes_back):
         await client.write(fh, 0, DATA)
         closing = asyncio.ensure_future(client.close(fh))
         async with asyncio.timeout(10):
-            while not any(
-                b"commit" in path.read_bytes()
-                for path in (b.paths(2)[0] / ".thesan" / "pending").glob("0*")
-            ):
+            while not b.fsts[2].parts.uploads.find(3, 1).is_sealed:
                 await asyncio.sleep(0.01)
+        await b.kill(2)
         await asyncio.sleep(0.1)
+        b.mgm.is_silent = False
+        await closing
+        assert named(b) == ({1, 2}, {3})
+        await b.restart(2)
+        await until_settled(b, range(3))
+        assert [content(b, index) for index in range(3)] == [DATA, DATA, None]
+
+    bench(body, fsts=3)
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_head_that_dies_during_the_commit(bench, monkeypatch, comes_back):
+    """What it had not told the MGM it tells after its return, of its own replica alone: the others
+    may have given up meanwhile, and do so."""
+    monkeypatch.setattr("thesan.roles.fst.recovery.COMMIT_SETTLE_SECONDS", 0.3)
+
+    async def body(b):
+        b.mgm.is_silent = True
+        client, fh = await begun(b)
+        await client.write(fh, 0, DATA)
+        closing = asyncio.ensure_future(client.close(fh))
+        marker = b.paths(0)[0] / ".thesan" / "pending" / "00000001"
+        async with asyncio.timeout(10):
+            while b"commit" not in marker.read_bytes():
+                await asyncio.sleep(0.01)
         await b.kill(0)
         await asyncio.gather(closing, return_exceptions=True)
         b.mgm.is_silent = False
         if comes_back:
             await b.restart(0)
             await until_settled(b, [0])
+            assert named(b) == ({1}, {2, 3})
+            assert content(b, 0) == DATA
+        else:
+            assert b.mgm.commits == []
         await until_settled(b, [1, 2])
-        assert named(b) == ({1, 2, 3}, set())
-        assert content(b, 1) == content(b, 2) == DATA
+        assert content(b, 1) is content(b, 2) is None
+
+    bench(body, fsts=3, partial_seconds=0.1)
+
+
+def test_a_head_that_dies_after_the_commit(bench):
+    """The MGM knows all replicas: they stay."""
+
+    async def body(b):
+        client, fh = await begun(b)
+        await client.write(fh, 0, DATA)
+        real = b.mgm.handle
+
+        def handle(connection, request):
+            answer = real(connection, request)
+            return None if b.mgm.commits else answer
+
+        b.mgm.handle = handle
+        closing = asyncio.ensure_future(client.close(fh))
+        async with asyncio.timeout(10):
+            while not b.mgm.commits:
+                await asyncio.sleep(0.01)
+        await b.kill(0)
+        await asyncio.gather(closing, return_exceptions=True)
+        b.mgm.handle = real
+        await b.restart(0)
+        await until_settled(b, range(3))
+        assert [content(b, index) for index in range(3)] == [DATA] * 3
 
     bench(body, fsts=3, partial_seconds=0.1)

@@ -107,16 +107,16 @@ def test_requests_of_a_link():
 def test_orders_of_a_link():
     async def main():
         sealed = Sealed(1, 2, 3)
-        connection = Connection(
-            ok(encode_outcome(sealed)), ok(encode_outcome(Done())), ok(encode_outcome(Done()))
-        )
+        connection = Connection(ok(encode_outcome(sealed)), ok(encode_outcome(Done())))
         link = PeerLink(connection, 3, 9)
         assert await link.seal(5) == sealed
-        await link.remember(b"commit")
         await link.settle(keep=True)
         assert all(query.infotype == QueryCode.OPAQUE_HANDLE for query in connection.asked)
-        seal, remember, settle = [decode_order(query.args) for query in connection.asked]
-        assert (seal.mtime_ns, remember.commit, settle.keep) == (5, b"commit", True)
+        seal, settle = [decode_order(query.args) for query in connection.asked]
+        assert (seal.mtime_ns, settle.keep) == (5, True)
+        assert link.is_alive
+        connection.is_closed = True
+        assert not link.is_alive
 
     run(main())
 

@@ -108,7 +108,7 @@ def run(body, tmp_path, *addresses):
 
 
 def ask(mgms):
-    return mgms.ask_master(QUESTION, InquireReply, "test")
+    return mgms.ask_master(lambda: QUESTION, InquireReply, "test")
 
 
 def test_the_answer(tmp_path):

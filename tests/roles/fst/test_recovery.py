@@ -96,12 +96,10 @@ def test_a_marker_without_data(bench):
     bench(body)
 
 
-@pytest.mark.parametrize("is_head", [True, False])
-def test_a_commit_is_delivered(bench, is_head):
+def test_a_commit_is_delivered(bench):
     async def body(b):
         blob = encode_request(commit_of(DATA))
-        mark = marker(state=MarkerState.COMMITTING, commit=blob, is_head=is_head)
-        await boot_with(b, DATA, mark)
+        await boot_with(b, DATA, marker(state=MarkerState.COMMITTING, commit=blob))
         assert b.mgm.commits == [commit_of(DATA)]
         assert content(b) == DATA
 
@@ -123,9 +121,31 @@ def test_a_commit_that_leaves_this_replica_out(bench):
 
     async def body(b):
         commit = Commit("node", GRANT, [ReplicaCommit(2, 1, 1, 1)], 5, [1])
-        mark = marker(state=MarkerState.COMMITTING, commit=encode_request(commit), is_head=False)
+        mark = marker(state=MarkerState.COMMITTING, commit=encode_request(commit))
         await boot_with(b, DATA, mark)
         assert content(b) is None
+
+    bench(body)
+
+
+@pytest.mark.parametrize("ending", ["known", "known later", "unknown"])
+def test_a_sealed_replica_gives_its_head_time_to_commit(bench, monkeypatch, ending):
+    monkeypatch.setattr("thesan.roles.fst.recovery.COMMIT_SETTLE_SECONDS", 0.3)
+
+    async def body(b):
+        await b.kill()
+        leave(b, DATA, marker(state=MarkerState.SEALED, is_head=False, grant=b""))
+        if ending == "known":
+            b.mgm.known.add((1, 1))
+        await b.restart()
+        if ending == "known later":
+            while not b.mgm.inquiries:
+                await asyncio.sleep(0.01)
+            assert content(b) == DATA
+            b.mgm.known.add((1, 1))
+        await until_resolved(b)
+        assert content(b) == (None if ending == "unknown" else DATA)
+        assert b.mgm.commits == []
 
     bench(body)
 

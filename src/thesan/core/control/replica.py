@@ -1,9 +1,9 @@
 """What the head FST of an upload says to the FSTs of its other replicas.
 
 Carried by kXR_query with infotype kXR_Qopaqug (by handle), on a handle that was opened with a
-fan-out token. The order is: Seal, then Remember, then (the commit is in the journal) Settle. From
-Remember on every replica holds the commit in its own durable queue, so that the death of any of
-them, the head included, loses nothing and leaves nothing behind.
+fan-out token. The order is: Seal, then (the commit is in the journal) Settle. Between the two the
+replica may be committed at any time, so it stays until the head, or the MGM in the head's absence,
+says otherwise; before Seal it may be dropped at will.
 """
 
 from typing import Final
@@ -12,14 +12,13 @@ import msgspec
 
 from thesan.core.control.messages import Message
 from thesan.core.model.errors import ControlError
-from thesan.core.model.limits import REQUEST_BODY_BYTES_MAX
 
 MAGIC: Final = b"thesan-replica1\n"
 """Start of the body; anything else in kXR_Qopaqug is answered kXR_Unsupported."""
 
 
 class Seal(Message, tag="seal"):
-    """All data were sent: make them durable and say what they are."""
+    """All data were sent: make them durable, stay from now on, and say what they are."""
 
     mtime_ns: int
 
@@ -32,13 +31,6 @@ class Sealed(Message, tag="sealed"):
     crc32c: int
 
 
-class Remember(Message, tag="remember"):
-    """Keep this commit durably; whoever is left of the replicas resends it after a crash."""
-
-    commit: bytes
-    """core.control.messages.encode_request of the Commit."""
-
-
 class Settle(Message, tag="settle"):
     """The upload is over: keep the replica, or remove it. The handle is gone afterwards."""
 
@@ -46,10 +38,10 @@ class Settle(Message, tag="settle"):
 
 
 class Done(Message, tag="done"):
-    """Answer to Remember and Settle."""
+    """Answer to Settle."""
 
 
-Order = Seal | Remember | Settle
+Order = Seal | Settle
 Outcome = Sealed | Done
 
 _encoder = msgspec.msgpack.Encoder()
@@ -58,11 +50,8 @@ _outcome_decoder: "msgspec.msgpack.Decoder[Outcome]" = msgspec.msgpack.Decoder(O
 
 
 def encode_order(order: Order) -> bytes:
-    """Body of the kXR_query. Raises ControlError above REQUEST_BODY_BYTES_MAX."""
-    body = MAGIC + _encoder.encode(order)
-    if len(body) > REQUEST_BODY_BYTES_MAX:
-        raise ControlError(f"order of {len(body)} bytes is too long")
-    return body
+    """Body of the kXR_query."""
+    return MAGIC + _encoder.encode(order)
 
 
 def decode_order(body: bytes) -> Order:

@@ -112,6 +112,9 @@ COMMIT_RETRY_SECONDS: Final = 0.5
 """Pause between tries of a commit, doubled up to COMMIT_RETRY_SECONDS_MAX."""
 COMMIT_RETRY_SECONDS_MAX: Final = 5.0
 """Longest pause between tries of a commit: a returning MGM is found within it."""
+COMMIT_SETTLE_SECONDS: Final = 60.0
+"""A sealed replica that the MGM does not know is kept so long: more than a head needs to notice
+that it has lost it (2 x PEER_ALIVE_SECONDS) and to send a commit (CONTROL_CALL_SECONDS_MAX)."""
 COMMITS_IN_FLIGHT_MAX: Final = 256
 """Commits of one FST on their way to the MGM: a few batches of its journal."""
 WAITRESP_SECONDS: Final = 10.0

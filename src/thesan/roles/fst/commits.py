@@ -7,7 +7,8 @@ are errors, but a registered replica is a registered replica.
 
 import asyncio
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from thesan.core.control.messages import Commit, CommitReply, Inquire, InquireReply
 from thesan.core.model.errors import OperationError
@@ -23,11 +24,14 @@ class Commits:
         self._mgms = mgms
         self._slots = asyncio.Semaphore(COMMITS_IN_FLIGHT_MAX)
 
-    async def deliver(self, commit: Commit, fid: int, own_fsid: int) -> None:
-        """Return when the commit is in the journal. Raises OperationError when it never will be."""
+    async def deliver(self, make: Callable[[], Commit], fid: int, own_fsid: int) -> None:
+        """Return when the commit is in the journal. Raises OperationError when it never will be.
+
+        `make` is asked for the commit before each sending, and may raise to give it up.
+        """
         async with self._slots:
             try:
-                await self._mgms.ask_master(commit, CommitReply, f"commit of {fid:08x}")
+                await self._mgms.ask_master(make, CommitReply, f"commit of {fid:08x}")
             except OperationError:
                 if not (await self.inquire(own_fsid, [fid]))[0]:
                     raise
@@ -41,8 +45,14 @@ class Commits:
         for start in range(0, len(fids), INQUIRE_FIDS_MAX):
             page = list(fids[start : start + INQUIRE_FIDS_MAX])
             question = Inquire(self.node, fsid, page)
-            reply = await self._mgms.ask_master(question, InquireReply, f"inquiry of fs {fsid}")
+            reply = await self._mgms.ask_master(
+                partial(_same, question), InquireReply, f"inquiry of fs {fsid}"
+            )
             if len(reply.known) != len(page):
                 raise OperationError(errno.EPROTO, "inquiry answered for another number of files")
             known += reply.known
         return known
+
+
+def _same(question: Inquire) -> Inquire:
+    return question

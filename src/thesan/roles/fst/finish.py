@@ -1,13 +1,19 @@
 """How an upload ends: committed by its head, kept or removed on the word of the head, or given up.
 
-Order of a commit, each step after the one before it is durable: data and record of every replica;
-the commit itself in the marker of every replica; the journal (the MGM's answer); only then the
-client's answer; at last the markers go. A crash between any two steps is resolved from the markers.
+Order of a commit, each step after the one before it is durable: data, record and a marker that says
+so of every replica; the commit itself in the head's marker; the journal (the MGM's answer); only
+then the client's answer; at last the markers go. A crash between any two steps is resolved from the
+markers, see recovery.py.
+
+The head commits only replicas that are bound to stay: before each sending it leaves out those whose
+server it has lost, and a server keeps a sealed replica for much longer than that takes to notice.
+After a crash the head can't know who is still there, so the commit in its marker names itself only.
 """
 
 import asyncio
 import errno
 from collections.abc import Callable
+from functools import partial
 
 from thesan.core.authority.capability import Op
 from thesan.core.control.messages import Commit, ReplicaCommit, encode_request
@@ -22,10 +28,12 @@ from thesan.roles.fst.records import Marker, MarkerState
 from thesan.roles.fst.upload import Origin, Phase, Upload
 
 
-def marker_of(origin: Origin, fsid: int, commit: bytes = b"") -> Marker:
-    """The marker of an upload: open, or committing when there is a commit."""
+def marker_of(
+    origin: Origin, fsid: int, state: MarkerState = MarkerState.OPEN, commit: bytes = b""
+) -> Marker:
+    """The marker of an upload."""
     return Marker(
-        state=MarkerState.COMMITTING if commit else MarkerState.OPEN,
+        state=state,
         op=origin.op,
         fid=origin.fid,
         fsid=fsid,
@@ -80,9 +88,10 @@ class Finisher:
         if not replicas or (upload.error is not None and upload.origin.op == Op.CREATE):
             await self.abort(upload)
             raise upload.error or OperationError(errno.EIO, "no replica is left")
-        commit = await self._remember(upload, replicas, mtime_ns)
+        await self._mark(upload, self._commit_after_crash(upload, replicas, mtime_ns))
+        make = partial(self._commit_of, upload, replicas, mtime_ns)
         try:
-            await self._commits.deliver(commit, upload.origin.fid, commit.replicas[0].fsid)
+            await self._commits.deliver(make, upload.origin.fid, next(iter(replicas)))
         except OperationError as error:
             self._log.warning(
                 "commit refused",
@@ -118,39 +127,57 @@ class Finisher:
         good = {link.fsid: others[link.fsid] for link in upload.links}
         return good if own is None else {upload.store.fsid: own, **good}
 
-    async def _remember(self, upload: Upload, replicas: dict[int, Sealed], mtime_ns: int) -> Commit:
-        """Write the commit into every replica's marker; again when one was lost meanwhile."""
-        while True:
-            here = upload.store.fsid if upload.store.fsid in replicas else 0
-            good = [*([here] if here else []), *(link.fsid for link in upload.links)]
-            lost = [] if here else [upload.store.fsid]
-            commit = Commit(
-                node=self._commits.node,
-                grant=upload.origin.grant,
-                replicas=[
-                    ReplicaCommit(
-                        fsid, replicas[fsid].size, replicas[fsid].adler32, replicas[fsid].crc32c
-                    )
-                    for fsid in good
-                ],
-                mtime_ns=mtime_ns,
-                failed_fsids=lost + upload.lost_fsids,
-                epoch=self._epoch(),
-            )
-            blob = encode_request(commit)
-            await self._mark_all(upload, blob)
-            if len(upload.links) + bool(here) == len(good):
-                return commit
+    def _commit_of(self, upload: Upload, replicas: dict[int, Sealed], mtime_ns: int) -> Commit:
+        """The commit as of now. Raises OperationError EIO when no replica is left."""
+        for link in list(upload.links):
+            if not link.is_alive:
+                upload.lose(link, OperationError(errno.ECONNRESET, "its server is gone"))
+        own = upload.store.fsid
+        good = [own] if own in replicas else []
+        lost = [] if own in replicas else [own]
+        good += [link.fsid for link in upload.links]
+        if not good:
+            raise OperationError(errno.EIO, "no replica is left")
+        return self._commit(upload, replicas, mtime_ns, good, lost + upload.lost_fsids)
 
-    async def _mark_all(self, upload: Upload, commit: bytes) -> None:
-        await asyncio.gather(
-            self._mark(upload, commit), upload.on_links(lambda link: link.remember(commit))
+    def _commit_after_crash(
+        self, upload: Upload, replicas: dict[int, Sealed], mtime_ns: int
+    ) -> Commit:
+        """What is sent at the next boot if this process does not live to see the answer."""
+        first, *others = replicas
+        return self._commit(upload, replicas, mtime_ns, [first], others + upload.lost_fsids)
+
+    def _commit(
+        self,
+        upload: Upload,
+        replicas: dict[int, Sealed],
+        mtime_ns: int,
+        good: list[int],
+        lost: list[int],
+    ) -> Commit:
+        return Commit(
+            node=self._commits.node,
+            grant=upload.origin.grant,
+            replicas=[
+                ReplicaCommit(
+                    fsid, replicas[fsid].size, replicas[fsid].adler32, replicas[fsid].crc32c
+                )
+                for fsid in good
+            ],
+            mtime_ns=mtime_ns,
+            failed_fsids=lost,
+            epoch=self._epoch(),
         )
 
-    async def _mark(self, upload: Upload, commit: bytes) -> None:
+    async def _mark(self, upload: Upload, commit: Commit) -> None:
         """A head that can't write its marker goes on: the answer waits for the MGM anyway."""
+        if upload.error is not None:
+            return  # the head's own replica is not one of them: nothing here is to be committed
+        marker = marker_of(
+            upload.origin, upload.store.fsid, MarkerState.COMMITTING, encode_request(commit)
+        )
         try:
-            await upload.store.mark(marker_of(upload.origin, upload.store.fsid, commit))
+            await upload.store.mark(marker)
         except OperationError as error:
             upload.store.note_error(error)
             self._log.warning("marker not written", fid=upload.origin.fid, reason=error.text)
@@ -188,12 +215,15 @@ class Finisher:
     async def seal(self, upload: Upload, mtime_ns: int) -> Sealed:
         """The head has sent everything. Raises OperationError."""
         await upload.drain()
-        return await upload.seal(mtime_ns)
-
-    async def remember(self, upload: Upload, commit: bytes) -> None:
-        """Keep the head's commit durably. Raises OperationError."""
-        marker = marker_of(upload.origin, upload.store.fsid, commit)
-        await upload.store.mark(marker)
+        sealed = await upload.seal(mtime_ns)
+        marker = marker_of(upload.origin, upload.store.fsid, MarkerState.SEALED)
+        try:
+            await upload.store.mark(marker)
+        except OperationError as error:
+            upload.fail(error)
+            raise
+        upload.is_sealed = True
+        return sealed
 
     async def settle(self, upload: Upload, *, keep: bool) -> bool:
         """The head's last word. False when it must be checked with the MGM first."""

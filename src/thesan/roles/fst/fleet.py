@@ -96,7 +96,7 @@ class Fleet:
         request = FsRegister(self._node, uuid, store.path, setting.space, store.fsid)
         try:
             reply = await self._mgms.ask_master(
-                request, FsRegisterReply, f"registration of {store.path}"
+                lambda: request, FsRegisterReply, f"registration of {store.path}"
             )
         except OperationError as error:
             store.fail_boot(error)

@@ -14,7 +14,6 @@ from thesan.core.control.replica import (
     Done,
     Order,
     Outcome,
-    Remember,
     Seal,
     Sealed,
     Settle,
@@ -48,6 +47,11 @@ class Link(Protocol):
 
     fsid: int
 
+    @property
+    def is_alive(self) -> bool:
+        """False when its server is known to be gone: the replica may not be there any more."""
+        ...
+
     async def write(self, offset: int, data: Data) -> None: ...
 
     async def truncate(self, size: int) -> None: ...
@@ -55,8 +59,6 @@ class Link(Protocol):
     async def sync(self) -> None: ...
 
     async def seal(self, mtime_ns: int) -> Sealed: ...
-
-    async def remember(self, commit: bytes) -> None: ...
 
     async def settle(self, *, keep: bool) -> None: ...
 
@@ -131,6 +133,11 @@ class PeerLink:
         self._connection = connection
         self._fh = fh
 
+    @property
+    def is_alive(self) -> bool:
+        """The connection holds: the other FST has not given the upload up."""
+        return not self._connection.is_closed
+
     async def write(self, offset: int, data: Data) -> None:
         """kXR_write. `data` must not change until this returns."""
         # The wire takes any buffer; its type says what a decoded request holds.
@@ -151,10 +158,6 @@ class PeerLink:
         if not isinstance(outcome, Sealed):
             raise OperationError(errno.EPROTO, "replica answered a seal with something else")
         return outcome
-
-    async def remember(self, commit: bytes) -> None:
-        """The commit is in the replica's durable queue."""
-        await self._order(Remember(commit))
 
     async def settle(self, *, keep: bool) -> None:
         """Over."""

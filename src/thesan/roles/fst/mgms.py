@@ -168,17 +168,19 @@ class Mgms:
             self.add(address)
             self._wake()
 
-    async def ask_master(self, request: Request, kind: type[_R], what: str) -> _R:
+    async def ask_master(self, make: Callable[[], Request], kind: type[_R], what: str) -> _R:
         """Ask until there is a final answer, however long it takes; `what` is for the log.
 
-        Raises OperationError of FINAL_ERRORS only.
+        The question is made anew for each sending. Raises OperationError of FINAL_ERRORS, and what
+        `make` raises.
         """
         pause = COMMIT_RETRY_SECONDS
         failures = 0
         while True:
             link = self._best_link()
+            request = make() if link is not None else None
             try:
-                if link is None:
+                if link is None or request is None:
                     raise OperationError(errno.EAGAIN, "no MGM is connected")
                 return await link.ask(request, kind, CONTROL_CALL_SECONDS_MAX)
             except NotMaster as error:

@@ -38,7 +38,9 @@ class MarkerState(IntEnum):
     OPEN = 1
     """Data are being written. Of a new file nobody knows yet: to be removed after a crash."""
     COMMITTING = 2
-    """Data are durable and `commit` is to be delivered, until an MGM has answered."""
+    """Of the head: data are durable and `commit` is to be delivered, until an MGM has answered."""
+    SEALED = 3
+    """Of another replica: data are durable, and the head may have committed them."""
 
 
 class Marker(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -53,7 +55,7 @@ class Marker(msgspec.Struct, frozen=True, array_like=True, gc=False):
     path: str
     """For messages."""
     is_head: bool
-    """The head commits; the other replicas do only when the head left them a commit."""
+    """The head commits; nobody else does."""
     uid: int
     gid: int
     layout: int
@@ -62,7 +64,7 @@ class Marker(msgspec.Struct, frozen=True, array_like=True, gc=False):
     other_fsids: tuple[int, ...] = ()
     """Of the head: the filesystems of the other replicas."""
     commit: bytes = b""
-    """messages.encode_request of the Commit, in state COMMITTING."""
+    """In state COMMITTING: messages.encode_request of the Commit to deliver after a crash."""
     version: int = RECORD_VERSION
     machine_boot_id: str = ""
     """`ports.host` when it was written: after another start of the machine the client's writes,

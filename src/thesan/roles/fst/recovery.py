@@ -1,14 +1,16 @@
 """What becomes of uploads that nobody finishes: markers found at boot, replicas whose head is gone.
 
     marker                         what is done
-    committing                     the commit is delivered; then the MGM says whether this replica
-                                   is one of the file's: kept, else removed
+    committing (head)              the commit is delivered, unless it was; then the MGM says
+                                   whether this replica is one of the file's: kept, else removed
     open, new file                 the MGM is asked: registered (its marker came back with a crash)
     or not readable                is kept, anything else was never committed and is removed
+    sealed, new file (other)       as above, but the head may be about to commit it: an unknown
+                                   replica is asked for once more after COMMIT_SETTLE_SECONDS
     open, changed in place, head   what is on this disk is the truth now: summed and committed, the
                                    other replicas are reported as failed; an only replica that
                                    is as before is left alone
-    open, changed in place, other  the MGM is asked: registered is summed and kept, else removed
+    changed in place, other        the MGM is asked: registered is summed and kept, else removed
 
 An unfinished upload waits for its client for a while first (`delay_seconds`).
 """
@@ -16,6 +18,7 @@ An unfinished upload waits for its client for a while first (`delay_seconds`).
 import asyncio
 import errno
 from collections.abc import Callable
+from functools import partial
 
 from thesan.core.authority.capability import Op
 from thesan.core.control.messages import (
@@ -25,7 +28,7 @@ from thesan.core.control.messages import (
     encode_request,
 )
 from thesan.core.model.errors import ControlError, OperationError
-from thesan.core.model.limits import COMMIT_RETRY_SECONDS_MAX
+from thesan.core.model.limits import COMMIT_RETRY_SECONDS_MAX, COMMIT_SETTLE_SECONDS
 from thesan.io.tasks import TaskOwner
 from thesan.ports.clock import Clock
 from thesan.ports.log import Log
@@ -125,12 +128,19 @@ class Recovery:
         if marker is not None and marker.state == MarkerState.COMMITTING:
             return await self._commit(store, marker, marker.commit)
         if marker is None or marker.op == Op.CREATE:
+            if marker is not None and marker.state == MarkerState.SEALED:
+                await self._let_head_commit(store, fid)
             return await self._ask(store, fid)
         if marker.is_head:
             return await self._recommit(store, marker)
         if await self._is_known(store, fid):
             await self._sum(store, marker)
         return await self._ask(store, fid)
+
+    async def _let_head_commit(self, store: FsStore, fid: int) -> None:
+        """A head that lives notices within seconds that it has lost us, and commits without us."""
+        if not await self._is_known(store, fid):
+            await asyncio.sleep(COMMIT_SETTLE_SECONDS)
 
     async def _is_known(self, store: FsStore, fid: int) -> bool:
         return (await self._commits.inquire(store.fsid, [fid]))[0]
@@ -151,9 +161,12 @@ class Recovery:
         except ControlError as error:
             self._log.error("commit in a marker is unreadable", fid=marker.fid, reason=str(error))
             return await self._ask(store, marker.fid)
+        if marker.op == Op.CREATE and await self._is_known(store, marker.fid):
+            # It was committed before the crash, and perhaps with more replicas than this one.
+            return await self._ask(store, marker.fid)
         if isinstance(commit, Commit):
             try:
-                await self._commits.deliver(commit, marker.fid, store.fsid)
+                await self._commits.deliver(partial(_itself, commit), marker.fid, store.fsid)
             except OperationError as error:
                 self._log.info("commit refused", fid=marker.fid, reason=error.text)
         return await self._ask(store, marker.fid)
@@ -214,6 +227,10 @@ class Recovery:
         finally:
             await disk.close(handle)
         return fmd
+
+
+def _itself(commit: Commit) -> Commit:
+    return commit
 
 
 def _same(one: Fmd, other: Fmd) -> bool:

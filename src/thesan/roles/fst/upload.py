@@ -121,6 +121,8 @@ class Upload:
         """Why nothing more can be written; final."""
         self.is_dirty = False
         """Something was changed."""
+        self.is_sealed = False
+        """The head has heard that this replica is durable: it may be committed at any time."""
         self.bad_pages: dict[int, None] = {}
         """Offsets of pages that came with a wrong checksum and not yet again."""
         self.sums = RunningSums(is_valid=size == 0)

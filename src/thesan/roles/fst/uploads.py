@@ -14,6 +14,7 @@ from thesan.core.model.limits import UPLOAD_SECONDS_MAX, UPLOAD_SWEEP_SECONDS
 from thesan.io.tasks import TaskOwner
 from thesan.ports.log import Log
 from thesan.roles.fst.finish import Finisher, marker_of
+from thesan.roles.fst.records import MarkerState
 from thesan.roles.fst.recovery import Recovery
 from thesan.roles.fst.upload import Phase, Upload, Writer
 
@@ -165,8 +166,8 @@ class Uploads:
         store, fid = upload.store, upload.origin.fid
         await upload.end()
         self._remove(upload)
-        marker = await store.read_marker(fid)
-        self._recovery.add(store, fid, marker or marker_of(upload.origin, store.fsid), 0.0)
+        state = MarkerState.SEALED if upload.is_sealed else MarkerState.OPEN
+        self._recovery.add(store, fid, marker_of(upload.origin, store.fsid, state), 0.0)
 
     async def cancel(self, fsid: int, fid: int) -> None:
         """The file was deleted: stop writing it. A commit under way goes on, and hears it from the

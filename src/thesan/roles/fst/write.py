@@ -14,7 +14,6 @@ from thesan.core.authority.capability import Op
 from thesan.core.control.replica import (
     Done,
     Outcome,
-    Remember,
     Seal,
     Settle,
     decode_order,
@@ -212,8 +211,6 @@ class Writes:
         match order:
             case Seal():
                 work = self._seal(upload, order)
-            case Remember():
-                work = self._remember(upload, order)
             case Settle():
                 session.remove(request.fh)
                 upload.phase = Phase.CLOSING
@@ -224,10 +221,6 @@ class Writes:
 
     async def _seal(self, upload: Upload, order: Seal) -> Outcome:
         return await self._finisher.seal(upload, order.mtime_ns)
-
-    async def _remember(self, upload: Upload, order: Remember) -> Outcome:
-        await self._finisher.remember(upload, order.commit)
-        return Done()
 
     async def _settle(self, upload: Upload, order: Settle) -> Outcome:
         await self._uploads.settle(upload, keep=order.keep)
