@@ -10,7 +10,9 @@ from thesan.roles.fst.store import BootState, FsStore
 def test_found_by_number_while_in_service(bench):
     async def body(b):
         fleet = b.fsts[0].parts.fleet
-        assert [fleet.find(fsid) for fsid in (1, 2)] == fleet.stores
+        # They register side by side: who gets which number is open.
+        assert [fleet.find(store.fsid) for store in fleet.stores] == fleet.stores
+        assert sorted(store.fsid for store in fleet.stores) == [1, 2]
         assert fleet.find(3) is None
 
     bench(body, fs=2)
