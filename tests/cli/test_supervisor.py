@@ -68,6 +68,17 @@ def wait_state(state: Path, wanted: str, other_than: int = -1) -> dict[str, Any]
     raise AssertionError(f"never {wanted}: {daemon}")
 
 
+def wait_gone(pid: int) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while time.monotonic() < deadline:
+        try:
+            if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
+                return
+        except (FileNotFoundError, ProcessLookupError):
+            return
+    raise AssertionError(f"{pid} lives on")
+
+
 def ask(address: tuple[str, int]) -> bytes:
     with socket.create_connection(address, WAIT_SECONDS_MAX) as connection:
         return connection.recv(1)
@@ -78,6 +89,7 @@ def test_a_killed_daemon_is_restarted_and_refuses_nobody(supervised) -> None:
     first = wait_state(state, "running")["pid"]
     assert ask(address) == b"!"
     os.kill(first, signal.SIGKILL)
+    wait_gone(first)  # or it might still accept, and die before it answers
     # At once: nobody may accept now, but nobody is refused either.
     assert ask(address) == b"!"
     again = wait_state(state, "running", other_than=first)

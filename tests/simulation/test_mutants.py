@@ -75,8 +75,7 @@ def data_not_synced(patch):
 
 def marker_without_commit(patch):
     """The commit is not written into the markers: a crash before the MGM's answer forgets it."""
-    patch.setattr(Finisher, "_mark_all", lambda self, upload, commit: asyncio.sleep(0))
-    patch.setattr(Finisher, "remember", lambda self, upload, commit: asyncio.sleep(0))
+    patch.setattr(Finisher, "_mark", lambda self, upload, commit: asyncio.sleep(0))
 
 
 def deletions_forgotten(patch):
