@@ -91,7 +91,9 @@ def test_every_fault_is_undone(loop, kind):
     loop.run_until_complete(strike(victim, fault))
     machine = loop.network.machine("fst1")
     assert machine.powered
-    assert machine.platters["/d1"].faults == DiskFaults()
+    failures = 1 if kind is FaultKind.SYNC_ERROR else 0
+    assert machine.platters["/d1"].faults == DiskFaults(sync_failures=failures)
+    assert machine.clock_offset_ns == 0
     assert not loop.network.is_cut(machine, loop.network.machine("mgm"))
     assert victim.process_of("fst1").alive
     assert not victim.process_of("fst1").stopped

@@ -58,13 +58,13 @@ def test_an_instance_that_does_not_start_is_red(monkeypatch):
     assert "not within 30 s: the instance starts" in outcome.violations[0]
 
 
-def test_too_many_unknown_answers_are_red(monkeypatch):
+def test_an_error_that_nothing_explains_is_red(monkeypatch):
     async def fail(self, path):
         raise OperationError(110, "no answer")
 
     monkeypatch.setattr("thesan.worlds.simulated.clients.LibraryCalls.get", fail)
     outcome = run(1, RunSettings(seconds=10.0, faults=False))
-    assert any("no definite answer" in text for text in outcome.violations)
+    assert any("no answer" in text for text in outcome.violations)
 
 
 @pytest.mark.parametrize("word", ["1", "a word"])

@@ -186,7 +186,14 @@ def _run(loop, calls_class, seed, actors=3):
     calls = calls_class(dice)
     history = History()
     crew = [
-        Actor(loop, f"client{number}", calls, random.Random(f"{seed}{number}"), history)
+        Actor(
+            loop,
+            f"client{number}",
+            calls,
+            random.Random(f"{seed}{number}"),
+            history,
+            strict=calls_class is not Unreliable,
+        )
         for number in range(actors)
     ]
 

@@ -122,6 +122,10 @@ class Cluster:
         admin = self._calls[ADMIN].filesystem
         work = admin.admin("fs", "ls")
         records = (await self.loop.start(self._processes[ADMIN], work, "fs ls")).records
+        for record in records:
+            if record.get("stat.boot") in ("opserror", "bootfailure"):
+                again = admin.admin("fs", "boot", fs=str(record["id"]))
+                await self.loop.start(self._processes[ADMIN], again, "fs boot")
         booted = [record for record in records if record.get("stat.boot") == "booted"]
         active = [record for record in booted if record.get("stat.active") == "online"]
         return len(active) == self.shape.fst_count * self.shape.disk_count

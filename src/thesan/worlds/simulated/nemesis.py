@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol, assert_never
 
+from thesan.core.model.units import NS_PER_S
 from thesan.worlds.simulated.loop import SimLoop
 from thesan.worlds.simulated.machine import Machine
 from thesan.worlds.simulated.process import SimProcess
@@ -36,6 +37,10 @@ class FaultKind(Enum):
     """Every connection between two machines is reset."""
     SLOW_DISK = "slow-disk"
     FULL_DISK = "full-disk"
+    SYNC_ERROR = "sync-error"
+    """One fsync of a disk fails, and what it should have written is gone."""
+    CLOCK = "clock"
+    """The wall clock of a machine is wrong by some seconds, and is set right again."""
     JOURNAL = "journal"
     """The journal engine loses requests, loses answers, or is late."""
 
@@ -54,6 +59,8 @@ AMBUSHES: Final = frozenset(
 """Faults that hurt most in the middle of a conversation."""
 AMBUSH_SECONDS_MAX: Final = 5.0
 """Where nothing is going on, the fault does not wait for ever."""
+CLOCK_ERROR_NS: Final = 14 * NS_PER_S
+"""Two clocks wrong in opposite directions stay within CAPABILITY_CLOCK_SKEW_SECONDS."""
 MGM_AWAY: Final = frozenset({FaultKind.MGM_KILL, FaultKind.MGM_POWER, FaultKind.MGM_PAUSE})
 
 
@@ -136,7 +143,9 @@ def plan(
                 targets = (source, target) if dice.random() < 0.5 else (target, source)
             case FaultKind.CLIENT_KILL:
                 targets = (dice.choice(clients),)
-            case FaultKind.SLOW_DISK | FaultKind.FULL_DISK:
+            case FaultKind.CLOCK:
+                targets = (dice.choice(everybody),)
+            case FaultKind.SLOW_DISK | FaultKind.FULL_DISK | FaultKind.SYNC_ERROR:
                 targets = (dice.choice(fsts),)
                 disk = dice.choice(disks[targets[0]])
             case FaultKind.JOURNAL:
@@ -212,6 +221,15 @@ async def strike(victim: Victim, fault: Fault) -> None:
             faults.full = True
             await asyncio.sleep(fault.seconds)
             faults.full = False
+        case FaultKind.SYNC_ERROR:
+            victim.machine(fault.targets[0]).platters[fault.disk].faults.sync_failures += 1
+        case FaultKind.CLOCK:
+            machine = victim.machine(fault.targets[0])
+            # Forward or back, decided by the plan: a fault has no dice of its own.
+            error_ns = CLOCK_ERROR_NS if fault.at > fault.seconds * 5 else -CLOCK_ERROR_NS
+            machine.clock_offset_ns += error_ns
+            await asyncio.sleep(fault.seconds)
+            machine.clock_offset_ns -= error_ns
         case FaultKind.JOURNAL:
             victim.trouble_journal(0.2)
             await asyncio.sleep(fault.seconds)
