@@ -1,0 +1,50 @@
+"""One kind of misfortune again and again, always in the middle of something."""
+
+import random
+
+import pytest
+
+from thesan.worlds.simulated.nemesis import Fault, FaultKind
+from thesan.worlds.simulated.run import RunSettings, run
+
+FSTS = ("fst1", "fst2", "fst3")
+CLIENTS = ("client1", "client2", "client3")
+SECONDS = 30.0
+
+
+def _plan(seed: int, kind: FaultKind, targets: list[tuple[str, ...]], gap: float) -> list[Fault]:
+    """Faults of one kind, each some seconds after the last."""
+    dice = random.Random(f"{seed} storm")
+    faults, at = [], 1.0
+    while at < SECONDS:
+        length = dice.uniform(0.05, 1.5)
+        slip = dice.choice([0.0, dice.expovariate(300.0)])
+        where = dice.choice(targets)
+        faults.append(Fault(at, length, kind, where, "/disk1", dice.randint(1, 25), slip))
+        at += length + gap * dice.uniform(0.5, 1.5)
+    return faults
+
+
+STORMS = {
+    "mgm-kill": (FaultKind.MGM_KILL, [("mgm1",)], 1.0),
+    "mgm-power": (FaultKind.MGM_POWER, [("mgm1",)], 1.0),
+    "fst-kill": (FaultKind.FST_KILL, [(name,) for name in FSTS], 5.0),
+    "fst-power": (FaultKind.FST_POWER, [(name,) for name in FSTS], 5.0),
+    "client-kill": (FaultKind.CLIENT_KILL, [(name,) for name in CLIENTS], 0.5),
+    "reset": (FaultKind.RESET, [(a, b) for a in (*CLIENTS, *FSTS) for b in ("mgm1", "fst1")], 0.2),
+    "cut": (FaultKind.CUT_ONE_WAY, [(a, b) for a in FSTS for b in ("mgm1", *CLIENTS)], 0.5),
+    "journal": (FaultKind.JOURNAL, [("mgm1",)], 0.5),
+    "full-disk": (FaultKind.FULL_DISK, [(name,) for name in FSTS], 0.5),
+    "slow-disk": (FaultKind.SLOW_DISK, [(name,) for name in FSTS], 0.5),
+}
+
+
+@pytest.mark.parametrize("storm", STORMS)
+def test_storms(storm):
+    red = []
+    for seed in range(5):
+        plan = _plan(seed, *STORMS[storm])
+        outcome = run(f"{storm} {seed}", RunSettings(seconds=SECONDS, plan=tuple(plan)))
+        if not outcome.ok:
+            red.append(str(outcome))
+    assert not red, "\n\n".join(red)
