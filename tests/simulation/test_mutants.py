@@ -73,9 +73,9 @@ def data_not_synced(patch):
     patch.setattr(SimDisk, "seal", no_seal)
 
 
-def marker_without_commit(patch):
-    """The commit is not written into the markers: a crash before the MGM's answer forgets it."""
-    patch.setattr(Finisher, "_mark", lambda self, upload, commit: asyncio.sleep(0))
+def marker_gone_too_early(patch):
+    """The head forgets its marker before the MGM has answered the commit."""
+    patch.setattr(Finisher, "_mark", lambda self, upload, commit: self._unmark(upload))
 
 
 def deletions_forgotten(patch):
@@ -148,13 +148,24 @@ def _resets() -> RunSettings:
     return RunSettings(plan=tuple(plan))
 
 
+def _deaths_of_both() -> RunSettings:
+    """The MGM dies in the middle of something, and the FSTs that wait for it die, too."""
+    dice = random.Random(2)
+    plan = []
+    for at in range(1, 29, 3):
+        mgm = ("mgm1",)
+        plan.append(Fault(at, 1.5, FaultKind.MGM_KILL, mgm, "", dice.randint(1, 20), 0.0))
+        plan += [Fault(at + 1.0, 0.3, FaultKind.FST_KILL, (f"fst{n}",)) for n in (1, 2, 3)]
+    return RunSettings(seconds=30.0, pause_mean=0.1, plan=tuple(plan))
+
+
 DRAWN = RunSettings()
 MUTANTS = {
     close_answered_before_commit: (5, DRAWN),
     answer_before_durable: (60, DRAWN),
     partial_files_kept: (20, DRAWN),
     data_not_synced: (60, DRAWN),
-    marker_without_commit: (100, DRAWN),
+    marker_gone_too_early: (40, _deaths_of_both()),
     deletions_forgotten: (5, DRAWN),
     sums_ignore_order: (30, DRAWN),
     replica_misses_writes: (5, DRAWN),
