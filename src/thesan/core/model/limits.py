@@ -260,8 +260,8 @@ GEOTAG_BYTES_MAX: Final = 64
 # -- journal -----------------------------------------------------------------------------------
 BATCH_BYTES_MAX: Final = 256 * KIB
 """Knee of the append curve on etcd (reference figures: 256 KiB gives 43 MiB/s)."""
-BATCH_OPS_MAX: Final = 4096
-"""Bounds the apply of one batch to about 40 ms."""
+BATCH_OPS_MAX: Final = 1500
+"""Bounds the apply of one batch, which a standby does in one turn of the loop, to about 40 ms."""
 PENDING_OPS_MAX: Final = 65536
 """Ops waiting for commit; above, mutations are answered with kXR_wait."""
 PENDING_BYTES_MAX: Final = 64 * MIB
@@ -409,9 +409,10 @@ QUOTA_RECOUNT_ENTRIES_MAX: Final = 5000
 """Entries below a directory that becomes a quota node, counted in that one op: about 40 ms."""
 QUOTA_ACCOUNTS_MAX: Final = 10_000
 """Accounts with limits in one quota node: its record stays under a journal batch."""
-DIRECTORY_CACHED_MAX: Final = 1_300_000
-"""Entries of one directory kept in memory: the dict's next growth, at 1.4 * 10^6, stops the loop
-for 65 ms (measured), the one before for 29 ms."""
+DIRECTORY_CACHED_MAX: Final = 340_000
+"""Entries of one directory kept in memory. Growing its dict stops the loop: for up to 17 ms at
+349 525 entries, 38 to 54 ms at 699 050, 65 ms and more at 1.4 * 10^6 (measured). Below a third of
+2^20 the dict that eviction and new entries keep turning over never passes 2^20 slots."""
 EVICTION_ENTRIES_MIN: Final = 64
 """Cached inodes dropped beyond need, so that not every op has to."""
 EVICTION_ENTRIES_MAX: Final = 2048
