@@ -7,6 +7,7 @@ except to see that nothing happens.
 import asyncio
 from contextlib import aclosing
 
+import msgspec
 import pytest
 
 from thesan.core.model.errors import Corrupt, Fenced, Trimmed, Unavailable
@@ -238,6 +239,24 @@ def test_beats_are_counted_over_all_owners(play):
     play(story)
 
 
+def test_an_observation_changes_with_every_sign_of_life(play):
+    async def story(open_one):
+        engine, watcher = await open_one(), await open_one()
+        fresh = await watcher.observe()
+        assert (fresh.owner, fresh.last, fresh.beats) == (None, 0, 0)
+        await owned(engine)
+        seen = await watcher.observe()
+        assert seen.owner == A
+        assert await watcher.observe() == seen
+        await engine.beat(A)
+        beaten = await watcher.observe()
+        assert beaten == msgspec.structs.replace(seen, beats=1)
+        await engine.append(A, 1, b"x")
+        assert await watcher.observe() == msgspec.structs.replace(beaten, last=1)
+
+    play(story)
+
+
 def test_trim(play):
     async def story(open_one):
         engine = await owned(await open_one(), 300)
@@ -369,6 +388,7 @@ def test_after_close_everything_is_unavailable(play):
             engine.read(Seq(1), 100),
             engine.trim(A, Seq(2)),
             engine.status(),
+            engine.observe(),
             anext(engine.follow(Seq(1))),
         ):
             with pytest.raises(Unavailable):

@@ -37,6 +37,16 @@ class EngineStatus(msgspec.Struct, frozen=True):
     """Grows with every beat: with `last`, all that a standby needs to see that the owner lives."""
 
 
+class Observation(msgspec.Struct, frozen=True, gc=False):
+    """One linearizable look at the journal: two that are equal mean that nothing was written."""
+
+    owner: Owner | None
+    last: Seq
+    """Newest entry."""
+    beats: int
+    """As in EngineStatus."""
+
+
 class Engine(Protocol):
     """A durable, fenced, contiguous sequence of entries 1, 2, 3, ...
 
@@ -46,6 +56,11 @@ class Engine(Protocol):
 
     async def owner(self) -> Owner | None:
         """The owner as the engine holds it now (linearizable read)."""
+        ...
+
+    async def observe(self) -> Observation:
+        """Owner, head and beats as they are now, in one linearizable read: a failure detector
+        counts silence only between two of these that succeeded."""
         ...
 
     async def take_over(self, seen: Owner | None, new: Owner) -> bool:

@@ -227,8 +227,68 @@ class FileOpReply(Message, tag="file-op-ok"):
     seq: int = 0
 
 
-Request = Beat | Commit | Inquire | FsRegister | Admin | FileOp
-Reply = BeatReply | CommitReply | InquireReply | FsRegisterReply | AdminReply | FileOpReply
+# -- who is master: clients, FSTs and MGMs to any MGM ----------------------------------------------
+class Watch(Message, tag="watch"):
+    """Tell me of a master with an epoch above `epoch`; any logged-in session may ask. A long poll:
+    answered at once when one is known, else through kXR_waitresp as soon as one is, at the latest
+    after `wait_ms` with what is known then."""
+
+    epoch: int = 0
+    wait_ms: int = 0
+
+
+class Leader(Message, tag="leader"):
+    """Answer to Watch: what this MGM knows."""
+
+    epoch: int
+    master_address: str
+    """`host:port`, empty when no living master is known."""
+    mgms: list[str]
+    """`host:port` of every MGM of the instance."""
+    role: str = ""
+    """Of the MGM that answers: starting, standby, master."""
+    applied: int = 0
+    """Journal position that its namespace reflects."""
+
+
+class MgmBeat(Message, tag="mgm-beat"):
+    """Each second, from every MGM to every other one, by keytab."""
+
+    node: str
+    """Its address, `host:port`."""
+    boot_id: str
+    role: str
+    epoch: int
+    """Highest epoch that it has seen."""
+    applied: int
+    """Last journal entry applied in memory."""
+    durable: int
+    """Last entry whose effect is on its own disk: what trimming may rely on."""
+    eligible: bool
+    why: str
+    """One sentence: what it does and why it is, or is not, master."""
+    report: NodeReport
+
+
+class MgmBeatReply(Message, tag="mgm-beat-ok"):
+    """What the other one knows."""
+
+    epoch: int
+    master_address: str
+    mgms: list[str]
+
+
+Request = Beat | Commit | Inquire | FsRegister | Admin | FileOp | Watch | MgmBeat
+Reply = (
+    BeatReply
+    | CommitReply
+    | InquireReply
+    | FsRegisterReply
+    | AdminReply
+    | FileOpReply
+    | Leader
+    | MgmBeatReply
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _request_decoder: "msgspec.msgpack.Decoder[Request]" = msgspec.msgpack.Decoder(Request)

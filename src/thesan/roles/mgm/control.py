@@ -17,7 +17,10 @@ from thesan.core.control.messages import (
     FileOpReply,
     FsRegister,
     Inquire,
+    Leader,
+    MgmBeat,
     Reply,
+    Watch,
     decode_request,
     encode_reply,
 )
@@ -62,6 +65,10 @@ def control(master: Master, connection: ServerConnection, sid: bytes, body: byte
             return _admin(master, connection, sid, message)
         case FileOp():
             return _file_op(master, connection, sid, message)
+        case Watch():
+            return _send(master, connection, sid, _leader(master))
+        case MgmBeat():
+            raise OperationError(errno.ENOTSUP, "this MGM is alone")
         case _:
             assert_never(message)
 
@@ -70,6 +77,11 @@ def _send(master: Master, connection: ServerConnection, sid: bytes, reply: Reply
     """What shows anything that is in memory waits until all of that is durable."""
     data = responses.ok(sid, encode_reply(reply))
     return master.pipeline.answer_at_head(connection, data)
+
+
+def _leader(master: Master) -> Leader:
+    mgms = list(master.config.mgms) or [master.address]
+    return Leader(master.epoch, master.address, mgms, "master", int(master.pipeline.held.committed))
 
 
 def _register(

@@ -29,7 +29,7 @@ from thesan.core.model.limits import (
     SQLITE_TRIM_ENTRIES,
     SQLITE_WAL_BYTES,
 )
-from thesan.ports.engine import EngineStatus, Owner
+from thesan.ports.engine import EngineStatus, Observation, Owner
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -80,6 +80,9 @@ class SqliteEngine:
     async def owner(self) -> Owner | None:
         """See ports.engine.Engine, here and below."""
         return await self._call(self._file.owner)
+
+    async def observe(self) -> Observation:
+        return await self._call(self._file.observe)
 
     async def take_over(self, seen: Owner | None, new: Owner) -> bool:
         if new.epoch <= (0 if seen is None else seen.epoch):
@@ -256,6 +259,12 @@ class _File:
     def owner(self) -> Owner | None:
         with self._errors():
             return self._read_owner()
+
+    def observe(self) -> Observation:
+        with self._errors(), self._snapshot():
+            _, last = self._bounds()
+            beats = self._number("SELECT max(beats) FROM owner")
+            return Observation(self._read_owner(), last, beats)
 
     def take_over(self, seen: Owner | None, new: Owner) -> bool:
         with self._errors(), self._transaction():

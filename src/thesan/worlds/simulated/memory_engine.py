@@ -19,7 +19,7 @@ import msgspec
 from thesan.core.model.errors import Corrupt, Fenced, JournalError, Trimmed, Unavailable
 from thesan.core.model.ids import Seq
 from thesan.core.model.limits import JOURNAL_PAGE_BYTES
-from thesan.ports.engine import EngineStatus, Owner
+from thesan.ports.engine import EngineStatus, Observation, Owner
 
 _T = TypeVar("_T")
 
@@ -95,6 +95,10 @@ class MemoryJournal:
             self._used_bytes -= len(self._entries.popleft())
             self.first = Seq(self.first + 1)
 
+    def observe(self) -> Observation:
+        """As the port says."""
+        return Observation(self.owner, self.last, self.beats)
+
     def status(self) -> EngineStatus:
         """As the port says."""
         return EngineStatus(
@@ -163,6 +167,9 @@ class MemoryEngine:
     async def owner(self) -> Owner | None:
         """See ports.engine.Engine, here and below."""
         return await self._call(lambda: self._journal.owner)
+
+    async def observe(self) -> Observation:
+        return await self._call(self._journal.observe)
 
     async def take_over(self, seen: Owner | None, new: Owner) -> bool:
         if new.epoch <= (0 if seen is None else seen.epoch):
