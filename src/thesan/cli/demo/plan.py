@@ -13,7 +13,8 @@ from typing import Final
 
 import msgspec
 
-from thesan.cli.supervisor import DaemonSpec, DaemonState
+from thesan.cli.supervisor import DaemonSpec
+from thesan.cli.supervisor_channel import DaemonState
 from thesan.core.model.errors import OperationError
 
 PLAN_FILE: Final = "demo.json"
