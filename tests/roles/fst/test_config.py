@@ -6,10 +6,8 @@ from thesan.core.model.errors import ConfigError
 from thesan.roles.fst.config import (
     FsSetting,
     FstConfig,
-    is_address,
     parse_filesystem,
     parse_settings,
-    split_address,
 )
 
 GOOD = {"mgms": ["mgm:1094"], "keytab": "0 u:daemon"}
@@ -76,11 +74,3 @@ def test_every_fault_is_listed():
 )
 def test_filesystems(text, setting):
     assert parse_filesystem(text) == setting
-
-
-def test_addresses():
-    assert is_address("[::1]:1095")
-    assert split_address("[::1]:1095") == ("::1", 1095)
-    assert split_address("h:1") == ("h", 1)
-    for text in ("h", "h:", ":1", "h:0", "h:65536", "h:x"):
-        assert not is_address(text)

@@ -3,7 +3,7 @@
 import pytest
 
 from thesan.core.model.errors import ConfigError
-from thesan.roles.mgm.config import MgmConfig, is_address, parse_settings
+from thesan.roles.mgm.config import MgmConfig, parse_settings
 
 
 def test_the_defaults_need_only_a_keytab() -> None:
@@ -41,18 +41,3 @@ def test_all_faults_are_told_at_once() -> None:
 def test_a_port_out_of_range_is_refused(port: int) -> None:
     with pytest.raises(ConfigError, match="port"):
         MgmConfig(keytab="x", port=port)
-
-
-@pytest.mark.parametrize(
-    ("text", "good"),
-    [
-        ("a:1", True),
-        ("[::1]:1094", True),
-        ("a:", False),
-        (":1", False),
-        ("a:0", False),
-        ("a:²", False),
-    ],
-)
-def test_addresses(text: str, good: bool) -> None:
-    assert is_address(text) is good

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from thesan.core.model.addresses import is_address
 from thesan.core.model.errors import ConfigError
 from thesan.core.model.limits import FS_HEADROOM_BYTES, PARTIAL_FILE_SECONDS_MAX
 
@@ -75,18 +76,6 @@ class FstConfig:
             faults.append("filesystems: a path is there twice")
         if faults:
             raise ConfigError("; ".join(faults))
-
-
-def is_address(text: str) -> bool:
-    """True for `host:port` (`[v6]:port` too)."""
-    host, colon, port = text.rpartition(":")
-    return bool(host and colon) and port.isascii() and port.isdigit() and 0 < int(port) <= 65535
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """(host, port) of what `is_address` accepts; the brackets of a v6 address are cut off."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 def parse_filesystem(text: str) -> FsSetting:

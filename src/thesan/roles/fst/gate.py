@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from thesan.core.authority.capability import CGI_KEY, Capability, Verifier
 from thesan.core.authority.keytab import Keytab
 from thesan.core.authority.nonces import NonceWindow
+from thesan.core.model.addresses import is_address, split_address
 from thesan.core.model.errors import CapabilityError, OperationError
 from thesan.core.model.paths import parse_cgi
 from thesan.core.model.units import NS_PER_S
@@ -17,7 +18,6 @@ from thesan.core.wire import responses
 from thesan.io.transport.server import ServerConnection
 from thesan.ports.clock import Clock
 from thesan.roles.fst.beats import Heart
-from thesan.roles.fst.config import is_address, split_address
 from thesan.roles.fst.fleet import Fleet
 from thesan.roles.fst.mgms import Mgms
 from thesan.roles.fst.store import FsStore

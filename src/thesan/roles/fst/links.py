@@ -20,6 +20,7 @@ from thesan.core.control.replica import (
     decode_outcome,
     encode_order,
 )
+from thesan.core.model.addresses import split_address
 from thesan.core.model.errors import ControlError, OperationError, WireError
 from thesan.core.model.limits import (
     PEER_ALIVE_SECONDS,
@@ -31,7 +32,6 @@ from thesan.core.wire.client import Response
 from thesan.core.wire.numbers import NO_SID, OpenFlag, QueryCode, Status
 from thesan.core.wire.requests import Close, Open, Query, Request, Set, Sync, Truncate, Write
 from thesan.io.transport.client import error_of
-from thesan.roles.fst.config import split_address
 from thesan.roles.fst.mgms import Connection
 
 Data = bytes | bytearray | memoryview

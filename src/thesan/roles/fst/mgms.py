@@ -18,6 +18,7 @@ from thesan.core.control.messages import (
     decode_reply,
     encode_request,
 )
+from thesan.core.model.addresses import split_address
 from thesan.core.model.errors import ControlError, OperationError, WireError
 from thesan.core.model.limits import (
     CLIENT_DIAL_SECONDS_MAX,
@@ -36,7 +37,6 @@ from thesan.core.wire.requests import Request as WireRequest
 from thesan.io.tasks import TaskOwner
 from thesan.io.transport.client import error_of
 from thesan.ports.log import Log
-from thesan.roles.fst.config import split_address
 
 _R = TypeVar("_R", bound=Message)
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from thesan.core.authority.keytab import Keytab, parse_keytab
 from thesan.core.authority.thk import NONCE_BYTES, ThkServer
+from thesan.core.model.addresses import join_address
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import DAEMON_UID, Identity
 from thesan.core.model.limits import (
@@ -99,7 +100,7 @@ class Fst:
             bulk=world.bulk,
             sock=sock,
         )
-        node = config.advertise or _address(config.host, self._listener.port)
+        node = config.advertise or join_address(config.host, self._listener.port)
         parts = Parts(config, world, node, self._keys, self._tasks, self._listener)
         self._parts = parts
         await parts.fleet.start()
@@ -287,7 +288,3 @@ class FstService:
         if redirect is None:
             raise OperationError(errno.EHOSTUNREACH, "no MGM is known: try again later")
         return redirect
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

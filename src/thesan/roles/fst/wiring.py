@@ -5,6 +5,7 @@ from typing import Final
 from thesan import __version__
 from thesan.core.authority.keytab import Keytab
 from thesan.core.control.messages import NodeReport
+from thesan.core.model.addresses import split_address
 from thesan.io.tasks import TaskOwner
 from thesan.io.transport.client import ClientConnection, LoginSettings, dial
 from thesan.io.transport.credentials import Method, host, keytab, unix
@@ -15,7 +16,7 @@ from thesan.roles.fst.answers import LateAnswers
 from thesan.roles.fst.beats import Heart, node_report
 from thesan.roles.fst.boot import Booter
 from thesan.roles.fst.commits import Commits
-from thesan.roles.fst.config import FstConfig, split_address
+from thesan.roles.fst.config import FstConfig
 from thesan.roles.fst.deletions import Deletions
 from thesan.roles.fst.finish import Finisher
 from thesan.roles.fst.fleet import Fleet

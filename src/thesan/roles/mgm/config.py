@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from thesan.core.model.addresses import is_address
 from thesan.core.model.errors import ConfigError
 
 SECURITY_PROTOCOLS: Final = ("unix", "host", "thk")
@@ -65,12 +66,6 @@ class MgmConfig:
 
 _LISTS: Final[dict[str, type]] = {"mgms": str, "security": str, "trust_users": int}
 """Settings that are lists, and of what."""
-
-
-def is_address(text: str) -> bool:
-    """True for `host:port` (`[v6]:port` too)."""
-    host, colon, port = text.rpartition(":")
-    return bool(host and colon) and port.isascii() and port.isdigit() and 0 < int(port) <= 65535
 
 
 def parse_settings(values: Mapping[str, Any]) -> MgmConfig:
