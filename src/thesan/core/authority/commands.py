@@ -104,6 +104,10 @@ _TABLE: Final = (
     Command(DAEMON_NOUN, "commit", Who.DAEMON, _CHANGE, "a file was closed, its replicas are safe"),
     Command(DAEMON_NOUN, "inquire", Who.DAEMON, _READ, "which fids have a replica here?"),
     Command(DAEMON_NOUN, "fs-register", Who.DAEMON, _CHANGE, "an FST adds its own filesystem"),
+    Command(DAEMON_NOUN, "watch", Who.ANYONE, _READ, "tell me of a master with a higher epoch"),
+    Command(DAEMON_NOUN, "mgm-beat", Who.DAEMON, _READ, "an MGM is alive; taken by every MGM"),
+    Command(DAEMON_NOUN, "checkpoint-page", Who.DAEMON, _READ, "an MGM copies another's store"),
+    Command(DAEMON_NOUN, "journal-page", Who.DAEMON, _READ, "an MGM reads another's segments"),
 )
 
 COMMANDS: Final = {(command.noun, command.verb): command for command in _TABLE}

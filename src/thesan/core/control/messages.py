@@ -278,7 +278,60 @@ class MgmBeatReply(Message, tag="mgm-beat-ok"):
     mgms: list[str]
 
 
-Request = Beat | Commit | Inquire | FsRegister | Admin | FileOp | Watch | MgmBeat
+# -- an MGM that has to be seeded, to another MGM -------------------------------------------------
+class CheckpointPage(Message, tag="checkpoint-page"):
+    """A piece of a consistent copy of your store, please. Only by keytab."""
+
+    checkpoint: str = ""
+    """Name from an earlier reply; empty: one that is as fresh as can be had."""
+    after: bytes = b""
+    """Last key that is here already."""
+
+
+class CheckpointReply(Message, tag="checkpoint-page-ok"):
+    """Pairs of the checkpoint in key order, from the first key after `after` on."""
+
+    checkpoint: str
+    """Name to go on with. It is kept while anybody asks for it."""
+    applied: bytes
+    """The record of what the checkpoint is: it comes here and not among the pairs, to be written
+    last."""
+    pairs: list[tuple[bytes, bytes]]
+    digest: bytes
+    """blake2b-128 of the page, see core.namespace.snapshot.page_digest."""
+    last: bool
+    """Nothing comes after this."""
+
+
+class JournalPage(Message, tag="journal-page"):
+    """Journal entries out of your segments, please: the engine has them no more. By keytab."""
+
+    start: int
+    """Seq of the first entry wanted."""
+
+
+class JournalReply(Message, tag="journal-page-ok"):
+    """Contiguous entries from `start` on, as they were written; none when `start` is not held."""
+
+    entries: list[bytes]
+    first: int
+    """Oldest entry of the newest run without a hole; 0 when there is none."""
+    last: int
+    """Newest entry held; 0 when there is none."""
+
+
+Request = (
+    Beat
+    | Commit
+    | Inquire
+    | FsRegister
+    | Admin
+    | FileOp
+    | Watch
+    | MgmBeat
+    | CheckpointPage
+    | JournalPage
+)
 Reply = (
     BeatReply
     | CommitReply
@@ -288,6 +341,8 @@ Reply = (
     | FileOpReply
     | Leader
     | MgmBeatReply
+    | CheckpointReply
+    | JournalReply
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -8,6 +8,8 @@ ThesanError
 │   ├── Fenced          another owner or epoch holds the journal; nothing was written
 │   ├── Trimmed         the entry asked for is older than the journal's first
 │   ├── Corrupt         crc or chain mismatch; replay stops here
+│   │   └── Diverged    this replica is not what the journal makes: it is built anew
+│   ├── Rewound         the engine holds another history than was applied here
 │   └── Unavailable     the engine did not answer in its deadline; the outcome is unknown
 ├── CapabilityError     a ticket that is forged, altered, expired, replayed or not for this
 ├── StoreError          the local key-value store
@@ -223,6 +225,20 @@ class Corrupt(JournalError):
     """An entry's crc or chain does not match: replay stops, nothing after it is trusted."""
 
     errno = errno.EIO
+    retry = Retry.NEVER
+
+
+class Diverged(Corrupt):
+    """The journal is right and this replica is not: an op does not apply, or the state's digest
+    differs from the master's. Its store is to be replaced, see roles.mgm.reseed."""
+
+
+class Rewound(JournalError):
+    """The engine's head is behind what was applied here, or its entry is another one: it was
+    restored from a backup, emptied, or belongs to another instance. A person has to say which
+    history counts (`thesan journal adopt`); until then nothing is followed."""
+
+    errno = errno.ESTALE
     retry = Retry.NEVER
 
 

@@ -12,11 +12,13 @@ from thesan.core.control.messages import (
     MAGIC,
     Admin,
     Beat,
+    CheckpointPage,
     Commit,
     FileOp,
     FileOpReply,
     FsRegister,
     Inquire,
+    JournalPage,
     Leader,
     MgmBeat,
     Reply,
@@ -69,6 +71,9 @@ def control(master: Master, connection: ServerConnection, sid: bytes, body: byte
             return _send(master, connection, sid, _leader(master))
         case MgmBeat():
             raise OperationError(errno.ENOTSUP, "this MGM is alone")
+        case CheckpointPage() | JournalPage():
+            # Served in every role, by checkpoint_service; the process hands them over before.
+            raise OperationError(errno.ENOTSUP, "this MGM keeps neither segments nor checkpoints")
         case _:
             assert_never(message)
 
