@@ -160,6 +160,7 @@ def list_page(
     inodes = ns.tree.children_of(directory, named)
     if not after and proceed is None:
         directory.complete = True
+    ns.tree.thin_crowd()
     entries = [(name, inode) for (name, _), inode in zip(named, inodes, strict=True)]
     return Page(entries, named[-1][0] if proceed is not None else None)
 

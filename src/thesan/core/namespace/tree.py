@@ -263,14 +263,20 @@ class Tree:
 
     def make_room(self) -> None:
         """One small step of eviction when too much is cached. Call it between ops only."""
-        if self._crowded is not None:
-            crowd = len(self._crowded.children) - DIRECTORY_CACHED_MAX
-            self._evict_from(self._crowded, min(crowd + EVICTION_ENTRIES_MIN, EVICTION_ENTRIES_MAX))
-            if len(self._crowded.children) <= DIRECTORY_CACHED_MAX:
-                self._crowded = None
+        self.thin_crowd()
         excess = self.cached_count - self.cache_entries_max
         if excess > 0:
             self.evict(min(excess + EVICTION_ENTRIES_MIN, EVICTION_ENTRIES_MAX))
+
+    def thin_crowd(self) -> None:
+        """Drop entries of the directory that has too many cached. Safe while one is listed: a
+        directory with cached entries stays, and who holds an inode keeps it."""
+        crowded = self._crowded
+        if crowded is not None:
+            crowd = len(crowded.children) - DIRECTORY_CACHED_MAX
+            self._evict_from(crowded, min(crowd + EVICTION_ENTRIES_MIN, EVICTION_ENTRIES_MAX))
+            if len(crowded.children) <= DIRECTORY_CACHED_MAX:
+                self._crowded = None
 
     def evict(self, entries_max: int) -> int:
         """Drop up to `entries_max` entries, least used directories first; number dropped.
