@@ -1,5 +1,6 @@
 """Start, watch and stop a demo instance."""
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -12,6 +13,8 @@ from typing import Any
 
 from thesan.cli.connect import connect
 from thesan.cli.demo.plan import (
+    FS_PER_FST,
+    PLAN_FILE,
     SPECS_FILE,
     STATE_FILE,
     Plan,
@@ -21,6 +24,7 @@ from thesan.cli.demo.plan import (
     make_plan,
 )
 from thesan.cli.keytab import create_keytab
+from thesan.cli.probe import look_at_all
 from thesan.core.control.messages import Admin, AdminReply
 from thesan.core.model.errors import OperationError, ThesanError
 
@@ -32,28 +36,52 @@ POLL_SECONDS = 0.05
 """How often a waiting demo looks again."""
 
 
-def start(directory: Path, mgm_count: int, fst_count: int) -> Plan:
-    """Make the directory (or find it) and start the supervisor. Does not wait for readiness."""
+def start(
+    directory: Path,
+    mgm_count: int | None = None,
+    fst_count: int | None = None,
+    engine: str | None = None,
+) -> Plan:
+    """Make the directory (or find it) and start the supervisor. Does not wait for readiness.
+
+    None: as the demo that is there has it, else 1 MGM, 3 FSTs, sqlite. Raises OperationError: EBUSY
+    when it runs, EINVAL when what is there is different from what is wanted.
+    """
     supervisor_pid, _ = load_state(directory)
     if supervisor_pid:
         raise OperationError(
             errno.EBUSY, f"a demo runs in {directory} already (thesan demo status | down)"
         )
-    directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o700)
-    try:
+    if (directory / PLAN_FILE).exists():
         plan = load_plan(directory)
-    except OperationError:
-        plan = make_plan(directory, mgm_count, fst_count)
+        _check_same(plan, mgm_count, fst_count, engine)
+    else:
+        plan = make_plan(directory, mgm_count or 1, fst_count or 3, engine or "sqlite")
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o700)
         create_keytab(directory / "keytab")
-        for number in range(1, mgm_count + 1):
+        for number in range(1, len(plan.mgms) + 1):
             (directory / f"mgm{number}").mkdir(exist_ok=True)
-        for number in range(1, fst_count + 1):
-            for fs in (1, 2):
+        for number in range(1, len(plan.etcds) + 1):
+            (directory / f"etcd{number}").mkdir(mode=0o700, exist_ok=True)
+        for number in range(1, len(plan.fsts) + 1):
+            for fs in range(1, FS_PER_FST + 1):
                 (directory / f"fst{number}" / f"fs{fs}").mkdir(parents=True, exist_ok=True)
     plan.save()
     _spawn_supervisor(directory)
     return plan
+
+
+def _check_same(plan: Plan, mgms: int | None, fsts: int | None, engine: str | None) -> None:
+    """Nobody gets another demo than the one asked for."""
+    there = (len(plan.mgms), len(plan.fsts), plan.engine)
+    wanted = (mgms or there[0], fsts or there[1], engine or there[2])
+    if wanted != there:
+        raise OperationError(
+            errno.EINVAL,
+            f"the demo in {plan.directory} has {there[0]} MGMs, {there[1]} FSTs and {there[2]}: "
+            "remove it first (thesan demo down --purge), or take another --dir",
+        )
 
 
 def _spawn_supervisor(directory: Path) -> None:
@@ -75,29 +103,47 @@ def _spawn_supervisor(directory: Path) -> None:
 
 
 async def wait_ready(plan: Plan, seconds_max: float = READY_SECONDS_MAX) -> list[dict[str, Any]]:
-    """Wait until every filesystem is booted and online; gives the `fs ls` records.
+    """Wait until every filesystem is booted and online, and every MGM is master or standby; gives
+    the `fs ls` records.
 
     Raises OperationError ETIMEDOUT that says what was still missing.
     """
-    wanted = len(plan.fsts) * 2
+    wanted = len(plan.fsts) * FS_PER_FST
     deadline = time.monotonic() + seconds_max
-    seen = "no answer from the MGM"
+    seen = "no answer from any MGM"
     while time.monotonic() < deadline:
         with contextlib.suppress(ThesanError, OSError):
-            records = await admin(plan, "fs", "ls")
-            ready = [
-                record
-                for record in records
-                if record.get("stat.boot") == "booted" and record.get("stat.active") == "online"
-            ]
-            if len(ready) >= wanted:
-                return records
-            seen = f"{len(ready)} of {wanted} filesystems booted and online"
+            seen = await _roles_missing(plan)
+            if not seen:
+                records = await admin(plan, "fs", "ls")
+                ready = [
+                    record
+                    for record in records
+                    if record.get("stat.boot") == "booted" and record.get("stat.active") == "online"
+                ]
+                if len(ready) >= wanted:
+                    return records
+                seen = f"{len(ready)} of {wanted} filesystems booted and online"
         time.sleep(POLL_SECONDS)  # noqa: ASYNC251 - nothing else runs in this loop
     raise OperationError(
         errno.ETIMEDOUT,
         f"the demo is not ready after {seconds_max:.0f} s: {seen}; logs are in {plan.directory}",
     )
+
+
+async def _roles_missing(plan: Plan) -> str:
+    """What is not as it should be with the MGMs' roles; empty when all is."""
+    names = plan.names()
+    looks = await look_at_all(plan.mgms)
+    odd = [
+        f"{names[one.address]} is {one.role}" + (f" ({one.error})" if one.error else "")
+        for one in looks
+        if one.role not in ("master", "standby")
+    ]
+    if odd:
+        return "; ".join(odd)
+    masters = [names[one.address] for one in looks if one.role == "master"]
+    return "" if len(masters) == 1 else f"{len(masters)} masters"
 
 
 async def configure(plan: Plan) -> None:
@@ -116,16 +162,25 @@ async def admin(plan: Plan, noun: str, verb: str, **args: Any) -> list[dict[str,
 
 
 def status(directory: Path) -> dict[str, Any]:
-    """`url`, `dir`, and for each daemon name host port http_port pid role state."""
+    """`url`, `dir`, `engine`, and for each daemon name host port http_port pid role state.
+
+    The role of an MGM (master, standby, starting, unknown) is what it says itself, with `epoch` and
+    `applied`; for one that says nothing, `error` tells why.
+    """
     plan = load_plan(directory)
     supervisor_pid, daemons = load_state(directory)
     result: dict[str, Any] = {
         "url": plan.url,
         "dir": plan.directory,
+        "engine": plan.engine,
         "supervisor_pid": supervisor_pid,
         "mgms": [],
         "fsts": [],
+        "etcds": [],
     }
+    looks = {}
+    if supervisor_pid:
+        looks = {one.address: one for one in asyncio.run(look_at_all(plan.mgms))}
     for daemon in daemons:
         alive = bool(supervisor_pid) and is_alive(daemon.pid)
         row = {
@@ -134,11 +189,17 @@ def status(directory: Path) -> dict[str, Any]:
             "port": daemon.port,
             "http_port": None,
             "pid": daemon.pid if alive else None,
-            "role": "fst" if daemon.role == "fst" else ("master" if alive else "unknown"),
+            "role": daemon.role,
             "state": daemon.state if supervisor_pid else "stopped",
             "restarts": daemon.restarts,
         }
-        result["fsts" if daemon.role == "fst" else "mgms"].append(row)
+        if daemon.role == "mgm":
+            look = looks.get(f"{daemon.host}:{daemon.port}")
+            row["role"] = look.role if look else "unknown"
+            row["epoch"] = look.epoch if look else 0
+            row["applied"] = look.applied if look else 0
+            row["error"] = look.error if look else "it does not run"
+        result[f"{daemon.role}s"].append(row)
     return result
 
 

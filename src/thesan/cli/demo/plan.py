@@ -1,12 +1,14 @@
 """Where a demo instance lives: directories, addresses, the daemons' command lines.
 
-Each FST has its own 127.0.0.x address, because XRootD clients exclude a failed server by host
-name without port: two FSTs on one address could not be told apart.
+Each daemon has a 127.0.0.x address of its own, because XRootD clients exclude a failed server by
+host name without port: two on one address could not be told apart. MGM, FST and etcd member with
+the same number are meant as one host: `demo kill-master --host` takes them down together.
 """
 
 import errno
 import json
 import os
+import shutil
 import socket
 from pathlib import Path
 from typing import Final
@@ -26,6 +28,24 @@ FST_COUNT_MAX: Final = 64
 """Addresses 127.0.0.11 to 127.0.0.74."""
 FS_PER_FST: Final = 2
 """Two filesystems show that one FST process serves several."""
+ENGINES: Final = ("sqlite", "etcd")
+ETCD_COUNT: Final = 3
+"""Members of a demo's own etcd: the smallest number of which one may die."""
+ETCD_FLAGS: Final = (
+    *("--heartbeat-interval", "50", "--election-timeout", "500", "--pre-vote"),
+    *("--snapshot-count", "1000", "--experimental-initial-corrupt-check"),
+    *("--grpc-keepalive-min-time", "500ms", "--logger", "zap"),
+)
+"""As docs/how-to/plan-mgms.md advises for real hosts, with its reasons."""
+
+
+class EtcdAddresses(msgspec.Struct, frozen=True):
+    """One member of a demo's etcd."""
+
+    client: str
+    """`host:port` for the MGMs."""
+    peer: str
+    """`host:port` for the other members."""
 
 
 class Plan(msgspec.Struct):
@@ -36,6 +56,8 @@ class Plan(msgspec.Struct):
     """`host:port` of each MGM."""
     fsts: list[str]
     """`host:port` of each FST."""
+    etcds: list[EtcdAddresses] = []
+    """Members of its own etcd; none: the MGMs share a sqlite journal."""
 
     @property
     def url(self) -> str:
@@ -47,30 +69,77 @@ class Plan(msgspec.Struct):
         """The demo's directory."""
         return Path(self.directory)
 
+    @property
+    def engine(self) -> str:
+        """sqlite or etcd."""
+        return "etcd" if self.etcds else "sqlite"
+
+    @property
+    def journal(self) -> str:
+        """The engine as `daemon run mgm --journal` takes it."""
+        if self.etcds:
+            return "etcd:" + ",".join(one.client for one in self.etcds) + "/demo"
+        return f"sqlite:{self.root}/journal.db"
+
+    def names(self) -> dict[str, str]:
+        """`host:port` of each MGM and FST: its name."""
+        return {
+            **{address: f"mgm{number}" for number, address in enumerate(self.mgms, 1)},
+            **{address: f"fst{number}" for number, address in enumerate(self.fsts, 1)},
+        }
+
+    def host_of(self, name: str) -> list[str]:
+        """All daemons that are on the same "host" as the one named: those of its number."""
+        number = name.lstrip("abcdefghijklmnopqrstuvwxyz")
+        return [spec.name for spec in self.specs() if spec.name in
+                (f"etcd{number}", f"mgm{number}", f"fst{number}")]  # fmt: skip
+
     def specs(self) -> list[DaemonSpec]:
-        """The daemons for the supervisor."""
-        specs = []
-        for number, address in enumerate(self.mgms, 1):
-            host, port = split_address(address)
-            name = f"mgm{number}"
-            argv = [
-                *("daemon", "run", "mgm", "--address", address),
-                *("--data", str(self.root / name), "--journal", f"sqlite:{self.root}/journal.db"),
-                *("--keytab", str(self.root / "keytab"), "--instance", "demo"),
-                *("--members", ",".join(self.mgms), "--trust-user", str(os.getuid())),
-            ]
-            specs.append(DaemonSpec(name, "mgm", host, port, argv, str(self.root / f"{name}.log")))
-        for number, address in enumerate(self.fsts, 1):
-            host, port = split_address(address)
-            name = f"fst{number}"
-            argv = [
-                *("daemon", "run", "fst", "--address", address, "--mgm", self.url),
-                *("--keytab", str(self.root / "keytab"), "--geotag", f"demo::rack{number % 2 + 1}"),
-            ]
-            for fs in range(1, FS_PER_FST + 1):
-                argv += ["--fs", f"{self.root / name}/fs{fs}:default"]
-            specs.append(DaemonSpec(name, "fst", host, port, argv, str(self.root / f"{name}.log")))
-        return specs
+        """The daemons for the supervisor: engine, MGMs, FSTs."""
+        return [
+            *(self._etcd(number) for number in range(1, len(self.etcds) + 1)),
+            *(self._mgm(number, address) for number, address in enumerate(self.mgms, 1)),
+            *(self._fst(number, address) for number, address in enumerate(self.fsts, 1)),
+        ]
+
+    def _etcd(self, number: int) -> DaemonSpec:
+        mine = self.etcds[number - 1]
+        host, port = split_address(mine.client)
+        name = f"etcd{number}"
+        members = ",".join(f"etcd{n}=http://{one.peer}" for n, one in enumerate(self.etcds, 1))
+        argv = [
+            *("--name", name, "--data-dir", str(self.root / name)),
+            *("--listen-client-urls", f"http://{mine.client}"),
+            *("--advertise-client-urls", f"http://{mine.client}"),
+            *("--listen-peer-urls", f"http://{mine.peer}"),
+            *("--initial-advertise-peer-urls", f"http://{mine.peer}"),
+            *("--initial-cluster", members, "--initial-cluster-state", "new"),
+            *("--initial-cluster-token", f"demo-{mine.client}", *ETCD_FLAGS),
+        ]
+        log = str(self.root / f"{name}.log")
+        return DaemonSpec(name, "etcd", host, port, argv, log, shutil.which("etcd") or "etcd")
+
+    def _mgm(self, number: int, address: str) -> DaemonSpec:
+        host, port = split_address(address)
+        name = f"mgm{number}"
+        argv = [
+            *("daemon", "run", "mgm", "--address", address),
+            *("--data", str(self.root / name), "--journal", self.journal),
+            *("--keytab", str(self.root / "keytab"), "--instance", "demo"),
+            *("--members", ",".join(self.mgms), "--trust-user", str(os.getuid())),
+        ]
+        return DaemonSpec(name, "mgm", host, port, argv, str(self.root / f"{name}.log"))
+
+    def _fst(self, number: int, address: str) -> DaemonSpec:
+        host, port = split_address(address)
+        name = f"fst{number}"
+        argv = [
+            *("daemon", "run", "fst", "--address", address, "--mgm", self.url),
+            *("--keytab", str(self.root / "keytab"), "--geotag", f"demo::rack{number % 2 + 1}"),
+        ]
+        for fs in range(1, FS_PER_FST + 1):
+            argv += ["--fs", f"{self.root / name}/fs{fs}:default"]
+        return DaemonSpec(name, "fst", host, port, argv, str(self.root / f"{name}.log"))
 
     def save(self) -> None:
         """Write the plan and the supervisor's list."""
@@ -87,15 +156,31 @@ def default_directory() -> Path:
     return Path(state) / "thesan" / "demo"
 
 
-def make_plan(directory: Path, mgm_count: int, fst_count: int) -> Plan:
-    """Choose free addresses. Raises OperationError EINVAL for a count out of range."""
+def make_plan(directory: Path, mgm_count: int, fst_count: int, engine: str = "sqlite") -> Plan:
+    """Choose free addresses. Raises OperationError EINVAL for a count out of range, ENOENT for an
+    engine that is not installed."""
     if not 1 <= mgm_count <= MGM_COUNT_MAX:
         raise OperationError(errno.EINVAL, f"--mgm is 1 to {MGM_COUNT_MAX}")
     if not 1 <= fst_count <= FST_COUNT_MAX:
         raise OperationError(errno.EINVAL, f"--fst is 1 to {FST_COUNT_MAX}")
-    mgms = [free_address("127.0.0.1") for _ in range(mgm_count)]
+    if engine not in ENGINES:
+        raise OperationError(errno.EINVAL, f"--engine is {' or '.join(ENGINES)}")
+    mgms = [free_address(f"127.0.0.{number}") for number in range(1, mgm_count + 1)]
     fsts = [free_address(f"127.0.0.{10 + number}") for number in range(1, fst_count + 1)]
-    return Plan(directory=str(directory), mgms=mgms, fsts=fsts)
+    etcds = []
+    if engine == "etcd":
+        if shutil.which("etcd") is None:
+            raise OperationError(
+                errno.ENOENT,
+                "--engine etcd needs the program `etcd`, which is not installed "
+                "(Debian, Ubuntu, as root: apt-get install etcd-server). "
+                "Without it: --engine sqlite, where all MGMs of this machine share one file",
+            )
+        etcds = [
+            EtcdAddresses(free_address(f"127.0.0.{number}"), free_address(f"127.0.0.{number}"))
+            for number in range(1, ETCD_COUNT + 1)
+        ]
+    return Plan(directory=str(directory), mgms=mgms, fsts=fsts, etcds=etcds)
 
 
 def load_plan(directory: Path) -> Plan:
