@@ -18,9 +18,9 @@ from thesan.roles.fst.store import FsStore
 from thesan.roles.fst.sums import RunningSums
 from thesan.roles.mgm import commits as mgm_commits
 from thesan.roles.mgm.held import HeldAnswers
+from thesan.worlds.simulated.atlas import Fault, FaultKind
 from thesan.worlds.simulated.disk import SimDisk
 from thesan.worlds.simulated.loop import START_SECONDS
-from thesan.worlds.simulated.nemesis import Fault, FaultKind
 from thesan.worlds.simulated.run import RunSettings, run
 
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from thesan.worlds.simulated.nemesis import Fault, FaultKind
+from thesan.worlds.simulated.atlas import Fault, FaultKind
 from thesan.worlds.simulated.run import RunSettings, run
 
 FSTS = ("fst1", "fst2", "fst3")

@@ -13,3 +13,11 @@ def test_clock(loop):
     assert clock.now_ns() == START_NS + 1_500_000_000
     machine.clock_offset_ns = -5
     assert clock.now_ns() == START_NS + 1_500_000_000 - 5
+
+
+def test_a_wall_clock_does_not_follow_its_machine_s_drift(loop):
+    machine = loop.network.machine("a")
+    loop.drift(machine, 1.02)
+    clock = SimClock(loop, machine)
+    loop.run_until_complete(asyncio.sleep(100))
+    assert clock.now_ns() == START_NS + 100_000_000_000

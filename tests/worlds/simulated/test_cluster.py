@@ -2,6 +2,7 @@
 
 import pytest
 
+from thesan.core.namespace.state import Namespace
 from thesan.worlds.simulated.cluster import Cluster, Shape
 from thesan.worlds.simulated.contents import content_of
 
@@ -67,15 +68,34 @@ def test_a_client_that_restarts_is_told_of(cluster):
 
 
 def test_a_daemon_that_can_not_start_fails_the_run(cluster):
-    cluster._run_mgm()
+    cluster._run_mgm("mgm1")
     cluster.loop.run_until_complete(cluster.settle())
     assert any("did not start" in text for text in cluster.loop.trace.failures)
 
 
-def test_a_troubled_journal_excuses_complaints(cluster):
-    assert not cluster._excuses("mastership lost", {})
-    cluster.trouble_journal(0.2)
-    assert cluster._excuses("mastership lost", {})
-    assert not cluster._excuses("anything else", {})
-    cluster.trouble_journal(0.0)
-    assert cluster._excuses("can't become master", {})
+def test_cuts_from_the_engine_count(cluster):
+    engine = cluster._weather["mgm1"]
+    cluster.cut_engine("mgm1", cut=True)
+    cluster.cut_engine("mgm1", cut=True)
+    cluster.cut_engine("mgm1", cut=False)
+    assert not engine.up
+    cluster.cut_engine("mgm1", cut=False)
+    assert engine.up
+    cluster.cut_engine("client1", cut=True)  # it never was connected
+
+
+def test_a_trim_takes_what_is_durable_and_no_more(cluster):
+    cluster.trim_journal()
+    first = cluster.journal.first
+    durable = cluster._stores["mgm1"].as_after_crash()
+    assert first <= max(1, Namespace(durable).applied_seq)
+    assert len(cluster.journal.archive) == cluster.journal.last
+
+
+def test_an_mgm_comes_back_with_the_store_of_an_hour_ago(cluster):
+    cluster.age_store("mgm1", empty=False)
+    calls = cluster.calls("client1")
+    _do(cluster, calls.make_directory("/shared/new"))
+    cluster.loop.network.kill(cluster.process_of("mgm1"))
+    cluster.loop.run_until_complete(cluster.settle())
+    assert _do(cluster, calls.list("/shared")) == ["new"]

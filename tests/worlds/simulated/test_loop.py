@@ -1,6 +1,7 @@
 """Virtual time, task numbers, failures, kills and repeatability of the simulated loop."""
 
 import asyncio
+import contextvars
 import subprocess
 import sys
 
@@ -254,3 +255,52 @@ def test_same_seed_same_digest_whatever_the_hash_seed():
         assert result.returncode == 0, result.stderr
         digests.add(result.stdout)
     assert len(digests) == 1
+
+
+def test_clocks_drift_apart(loop):
+    told = {}
+
+    async def wait(name):
+        before = loop.time()
+        await asyncio.sleep(100)
+        told[name] = (loop.time() - before, loop.now)
+
+    for name, rate in (("fast", 1.02), ("true", 1.0), ("slow", 0.98)):
+        process = loop.network.process(name, "daemon")
+        loop.drift(process.machine, rate)
+        loop.start(process, wait(name), "wait")
+    loop.run_until_complete(asyncio.sleep(200))
+    assert [mine == pytest.approx(100) for mine, _ in told.values()] == [True] * 3
+    assert told["fast"][1] == pytest.approx(START_SECONDS + 100 / 1.02)
+    assert told["true"][1] == pytest.approx(START_SECONDS + 100)
+    assert told["slow"][1] == pytest.approx(START_SECONDS + 100 / 0.98)
+
+
+def test_a_timer_never_comes_before_its_time_on_a_drifting_clock(loop):
+    early = []
+
+    async def count():
+        for number in range(1000):
+            due = loop.time() + number * 0.0137
+            loop.call_at(due, lambda due=due: early.append(loop.time() < due))
+
+    process = loop.network.process("fast", "daemon")
+    loop.drift(process.machine, 1.0173)
+    loop.start(process, count(), "count")
+    loop.run_until_complete(asyncio.sleep(20))
+    assert early == [False] * 1000
+
+
+def test_a_callback_of_nobody_goes_by_true_time(loop):
+    """What the network has taken from a process is no matter of that process's clock."""
+    seen = []
+
+    async def send():
+        await asyncio.sleep(1000)
+        loop.call_later(1.0, lambda: seen.append(loop.now), context=contextvars.Context())
+
+    process = loop.network.process("fast", "daemon")
+    loop.drift(process.machine, 1.02)
+    loop.start(process, send(), "send")
+    loop.run_until_complete(asyncio.sleep(1100))
+    assert seen == [pytest.approx(START_SECONDS + 1000 / 1.02 + 1.0)]

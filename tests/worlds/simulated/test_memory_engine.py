@@ -145,3 +145,84 @@ def test_the_same_seed_gives_the_same_moments():
 
     assert moments(5) == moments(5)
     assert moments(5) != moments(6)
+
+
+def test_a_request_done_twice_is_answered_once():
+    async def story():
+        engine.planned.append(Fault.TWICE)
+        await engine.append(A, Seq(1), b"x")
+        journal.take_over(A, B)
+        await asyncio.sleep(2)
+        assert journal.last == 1
+        engine.planned.append(Fault.TWICE)
+        await engine.beat(B)
+        assert journal.beats == 1
+        await asyncio.sleep(2)
+        assert journal.beats == 2
+
+    journal = a_journal()
+    engine = MemoryEngine(journal, Random(1), Weather(late_seconds=1.0))
+    run(story())
+
+
+def test_calls_hang_during_an_election_and_are_carried_out_once():
+    async def story():
+        journal.lose_leader()
+        journal.lose_leader()
+        calls = [
+            asyncio.get_running_loop().create_task(engine.beat(A)) for engine in engines.values()
+        ]
+        await asyncio.sleep(0.5)
+        journal.elect()
+        await asyncio.sleep(0.2)
+        assert journal.beats == 0
+        journal.elect()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        given_up = [answer for answer in answers if isinstance(answer, Unavailable)]
+        assert 0 < len(given_up) < len(calls)
+        assert journal.beats == len(calls)
+
+    journal = a_journal()
+    weather = Weather(silence_seconds=1.5)
+    engines = {seed: MemoryEngine(journal, Random(seed), weather) for seed in range(20)}
+    run(story())
+
+
+def test_a_request_given_up_without_a_leader_may_be_done_later():
+    async def story():
+        journal.lose_leader()
+        for engine in engines:
+            with pytest.raises(Unavailable):
+                await engine.beat(A)
+        assert journal.beats == 0
+        journal.elect()
+        await asyncio.sleep(0.1)
+        assert 0 < journal.beats < len(engines)
+
+    journal = a_journal()
+    engines = [MemoryEngine(journal, Random(seed), Weather()) for seed in range(20)]
+    run(story())
+
+
+def test_everything_is_kept_for_the_checkers():
+    journal = a_journal()
+    for seq in range(1, 6):
+        journal.append(A, Seq(seq), b"%d" % seq)
+    journal.trim(A, Seq(4))
+    journal.take_over(A, B)
+    assert journal.first == 4
+    assert [data for _, data in journal.archive] == [b"1", b"2", b"3", b"4", b"5"]
+    assert journal.owners == [B]
+    whole = journal.untrimmed()
+    assert (whole.first, whole.last) == (1, 5)
+
+
+def test_a_slow_engine():
+    async def story():
+        begun_at = asyncio.get_running_loop().time()
+        await engine.owner()
+        assert asyncio.get_running_loop().time() == pytest.approx(begun_at + 2 * 100 * 0.001)
+
+    weather = Weather(latency_seconds_min=0.001, latency_seconds_max=0.001, slow_factor=100.0)
+    engine = MemoryEngine(a_journal(), Random(1), weather)
+    run(story())

@@ -42,3 +42,14 @@ def test_checkpoints_survive_a_crash() -> None:
     store = MemoryStore([(b"a", b"1")])
     store.checkpoint("there")
     assert store.crash().checkpoints["there"].get(b"a") == b"1"
+
+
+def test_a_copy_of_what_is_durable():
+    store = MemoryStore()
+    store.write([(b"a", b"1")])
+    store.flush()
+    store.write([(b"b", b"2")])
+    copy = store.as_after_crash()
+    store.write([(b"a", None)])
+    store.flush()
+    assert copy.scan(b"", b"z", 9) == [(b"a", b"1")]

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from thesan.worlds.simulated.loop import SimLoop
-from thesan.worlds.simulated.network import NetworkSettings
+from thesan.worlds.simulated.network import BadLink, NetworkSettings
 
 
 def test_a_cut_holds_one_direction(pair):
@@ -155,3 +155,15 @@ def test_seeds_differ():
         digests.append(loop.trace.digest())
         loop.close()
     assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize("bad", [BadLink(loss=0.5), BadLink(late=0.5)])
+def test_a_bad_link_is_slow_and_loses_nothing_for_good(pair, bad):
+    pair.network.spoil("c", "s", bad)
+    for _ in range(20):
+        pair.client.transport.write(b"x")
+        pair.run(0.05)
+    assert len(pair.server.data) < 20
+    pair.network.spoil("c", "s", None)
+    pair.run(60)
+    assert pair.server.data == b"x" * 20

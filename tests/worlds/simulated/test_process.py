@@ -43,3 +43,43 @@ def test_states(loop):
     assert process.stopped
     loop.network.kill(process)
     assert not process.alive
+
+
+def _counter(loop, counts, process):
+    async def count():
+        while True:
+            counts[process] = counts.get(process, 0) + 1
+            await asyncio.sleep(1)
+
+    loop.start(process, count(), "count")
+
+
+def test_a_stalled_loop_does_not_stop_the_threads(loop):
+    counts = {}
+    process = loop.network.process("a", "daemon")
+    thread = loop.network.thread(process, "pacemaker")
+    _counter(loop, counts, process)
+    _counter(loop, counts, thread)
+    loop.run_until_complete(asyncio.sleep(1.5))
+    loop.network.stall(process)
+    loop.run_until_complete(asyncio.sleep(5))
+    assert counts == {process: 2, thread: 7}
+    loop.network.pause(process)
+    loop.run_until_complete(asyncio.sleep(5))
+    loop.network.unstall(process)
+    loop.run_until_complete(asyncio.sleep(5))
+    assert counts == {process: 2, thread: 7}
+    loop.network.resume(process)
+    loop.run_until_complete(asyncio.sleep(0.1))
+    assert not process.stopped
+    assert counts[thread] > 7
+    loop.network.kill(process)
+    assert not thread.alive
+
+
+def test_a_thread_of_a_stopped_process_is_stopped(loop):
+    process = loop.network.process("a", "daemon")
+    loop.network.pause(process)
+    assert loop.network.thread(process, "late").stopped
+    loop.network.kill(process)
+    assert not loop.network.thread(process, "later").alive

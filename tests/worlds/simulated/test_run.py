@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from thesan.core.model.errors import OperationError
+from thesan.worlds.simulated.atlas import Fault, FaultKind
 from thesan.worlds.simulated.cluster import Cluster, Shape
-from thesan.worlds.simulated.nemesis import Fault, FaultKind
 from thesan.worlds.simulated.run import Run, RunSettings, run
 
 SMALL = RunSettings(seconds=3.0, shape=Shape(client_count=1), faults=False)

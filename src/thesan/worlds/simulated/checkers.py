@@ -38,7 +38,9 @@ async def rebuild(journal: MemoryJournal) -> Namespace:
         namespace.settle(changes)
         return namespace.digest
 
-    await replay(MemoryEngine(journal, random.Random(0)), Position(Seq(0), Epoch(0), 0), apply)
+    await replay(
+        MemoryEngine(journal.untrimmed(), random.Random(0)), Position(Seq(0), Epoch(0), 0), apply
+    )
     return namespace
 
 

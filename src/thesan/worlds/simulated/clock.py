@@ -19,5 +19,9 @@ class SimClock:
 
     def now_ns(self) -> int:
         """Nanoseconds since 1970-01-01 UTC, as this machine believes."""
-        passed_ns = round((self._loop.time() - START_SECONDS) * NS_PER_S)
+        passed_ns = round((self._loop.now - START_SECONDS) * NS_PER_S)
         return START_NS + passed_ns + self._machine.clock_offset_ns
+
+    def boot_s(self) -> float:
+        """Virtual seconds; no simulated machine is ever suspended."""
+        return self._loop.time()

@@ -1,6 +1,6 @@
-"""A whole instance in one loop: an MGM, FSTs with disks, clients; started, killed, started again.
+"""A whole instance in one loop: MGMs, FSTs with disks, clients; started, killed, started again.
 
-Machines and what they hold (disks, the MGM's store, the journal service) outlive the daemons that
+Machines and what they hold (disks, an MGM's store, the journal service) outlive the daemons that
 run on them. A daemon's exit never runs its `finally`: that is what kill -9 means.
 """
 
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from thesan.core.authority.keytab import Key, Keytab, format_keytab, make_keytab
+from thesan.core.model.errors import OperationError
+from thesan.core.model.ids import Seq
 from thesan.core.namespace.state import Namespace
 from thesan.io.transport.client import LoginSettings
 from thesan.io.transport.credentials import Method, keytab, unix
@@ -32,7 +34,6 @@ from thesan.worlds.simulated.process import SimProcess
 from thesan.worlds.simulated.workload import SHARED_DIRECTORY
 from thesan.worlds.simulated.world import SimWorld
 
-MGM: Final = "mgm1"
 MGM_PORT: Final = 1094
 FST_PORT: Final = 1095
 ADMIN: Final = "admin"
@@ -40,8 +41,8 @@ PATIENCE_SECONDS: Final = 60.0
 """How long a client's call goes on trying; longer than any drawn fault and its recovery."""
 PARTIAL_SECONDS: Final = 10.0
 """How long an FST keeps the upload of a client that vanished."""
-JOURNAL_TROUBLE_SECONDS: Final = 15.0
-"""A fault of the journal shows at most this long after it ended: deadlines of appends."""
+ENGINE_SILENCE_SECONDS: Final = 1.5
+"""Deadline of an engine call: half a second at each of three members."""
 POLL_SECONDS: Final = 0.25
 """Between two looks at whether everything is up."""
 
@@ -50,6 +51,7 @@ POLL_SECONDS: Final = 0.25
 class Shape:
     """How many of what."""
 
+    mgm_count: int = 1
     fst_count: int = 3
     disk_count: int = 2
     """Filesystems of each FST."""
@@ -63,26 +65,35 @@ class Cluster:
     def __init__(self, loop: SimLoop, shape: Shape) -> None:
         self.loop = loop
         self.shape = shape
-        self.mgm_name = MGM
+        self.mgm_names = tuple(f"mgm{number + 1}" for number in range(shape.mgm_count))
         self.fst_names = tuple(f"fst{number + 1}" for number in range(shape.fst_count))
         self.client_names = tuple(f"client{number + 1}" for number in range(shape.client_count))
         paths = tuple(f"/disk{number + 1}" for number in range(shape.disk_count))
         self.disk_paths = dict.fromkeys(self.fst_names, paths)
         self.journal = MemoryJournal()
-        self.mgm: Mgm | None = None
-        """The MGM that runs now."""
+        self.mgms: dict[str, Mgm] = {}
+        """The MGMs that ran last, by machine."""
         self.fsts: dict[str, Fst] = {}
         self.on_client_restart: Callable[[str], None] | None = None
         """Told when a killed client runs again, so that its work can go on."""
         self._dice = random.Random(f"{loop.seed} cluster")
-        self._weather = Weather(
-            latency_seconds_min=0.0005, latency_seconds_max=0.003, silence_seconds=1.0
-        )
-        self._journal_trouble_until = 0.0
-        self._store = MemoryStore()
+        self._weather = {
+            name: Weather(
+                latency_seconds_min=0.0005,
+                latency_seconds_max=0.003,
+                silence_seconds=ENGINE_SILENCE_SECONDS,
+            )
+            for name in self.mgm_names
+        }
+        self._engine_cuts = dict.fromkeys(self.mgm_names, 0)
+        self._stores = {name: MemoryStore() for name in self.mgm_names}
+        self._kept_stores: dict[str, MemoryStore] = {}
+        """What an MGM finds at its next start in place of its own."""
         self._keys = _keytab(loop.seed)
         self._processes: dict[str, SimProcess] = {}
         self._calls: dict[str, LibraryCalls] = {}
+        self._views: dict[str, LibraryCalls] = {}
+        """The administrator's, each at one MGM only."""
         for name in self.fst_names:
             for path in paths:
                 self.machine(name).mount(path)
@@ -90,7 +101,8 @@ class Cluster:
     # -- life ----------------------------------------------------------------------------------
     async def start(self) -> None:
         """Everything runs, two replicas are the rule, clients may log in by name."""
-        self._run_mgm()
+        for name in self.mgm_names:
+            self._run_mgm(name)
         for name in self.fst_names:
             self._run_fst(name)
         for name in (*self.client_names, ADMIN):
@@ -111,7 +123,7 @@ class Cluster:
 
     async def settle(self) -> None:
         """Wait until every daemon runs and the MGM sees every filesystem booted."""
-        for name in (self.mgm_name, *self.fst_names):
+        for name in (*self.mgm_names, *self.fst_names):
             if not self._processes[name].alive:
                 await self.restart(name)
         # The state is the instance's own: nobody could set an Event for it.
@@ -135,9 +147,11 @@ class Cluster:
         process = self._processes.get(machine)
         if process is not None and process.alive:
             return
-        if machine == self.mgm_name:
-            self._store = self._store.crash(self._dice.randint(0, self._store.unflushed_count))
-            self._run_mgm()
+        if machine in self.mgm_names:
+            store = self._stores[machine]
+            survivor = store.crash(self._dice.randint(0, store.unflushed_count))
+            self._stores[machine] = self._kept_stores.pop(machine, survivor)
+            self._run_mgm(machine)
         elif machine in self.fst_names:
             self._run_fst(machine)
         else:
@@ -145,24 +159,25 @@ class Cluster:
             if self.on_client_restart is not None:
                 self.on_client_restart(machine)
 
-    def _run_mgm(self) -> None:
-        process = self.loop.network.process(self.mgm_name, "mgm")
-        self._processes[self.mgm_name] = process
-        world = SimWorld(self.loop, process, SimLog(self.loop, process, self._excuses))
+    def _run_mgm(self, name: str) -> None:
+        process = self.loop.network.process(name, "mgm")
+        self._processes[name] = process
+        world = SimWorld(self.loop, process, SimLog(self.loop, process, _excuses))
         config = MgmConfig(
             host=process.machine.address,
             port=MGM_PORT,
-            advertise=f"{self.mgm_name}:{MGM_PORT}",
+            advertise=f"{name}:{MGM_PORT}",
+            mgms=self._mgm_addresses(),
             keytab=format_keytab(self._keys).decode(),
         )
         dice = random.Random(f"{self.loop.seed} engine {process.number}")
-        engine: Engine = MemoryEngine(self.journal, dice, self._weather)
-        store = self._store
+        engine: Engine = MemoryEngine(self.journal, dice, self._weather[name])
+        store = self._stores[name]
 
         async def flush() -> None:
             await asyncio.get_running_loop().run_in_executor(None, store.flush)
 
-        mgm = self.mgm = Mgm(world, config, engine, store, flush)
+        mgm = self.mgms[name] = Mgm(world, config, engine, store, flush)
         self._start(process, mgm.start(), "mgm")
 
     def _run_fst(self, name: str) -> None:
@@ -173,7 +188,7 @@ class Cluster:
             host=process.machine.address,
             port=FST_PORT,
             advertise=f"{name}:{FST_PORT}",
-            mgms=(f"{self.mgm_name}:{MGM_PORT}",),
+            mgms=self._mgm_addresses(),
             keytab=format_keytab(self._keys).decode(),
             filesystems=tuple(FsSetting(path) for path in self.disk_paths[name]),
             partial_seconds=PARTIAL_SECONDS,
@@ -185,7 +200,15 @@ class Cluster:
         process = self.loop.network.process(name, "client")
         self._processes[name] = process
         world = SimWorld(self.loop, process)
-        self._calls[name] = LibraryCalls(world, self._url(), self._client_config(name, world))
+        config = self._client_config(name, world)
+        endpoints = [Endpoint(mgm, MGM_PORT) for mgm in self.mgm_names]
+        self._dice.shuffle(endpoints)
+        self._calls[name] = LibraryCalls(world, Url(tuple(endpoints)), config)
+        if name == ADMIN:
+            self._views = {
+                mgm: LibraryCalls(world, Url((Endpoint(mgm, MGM_PORT),)), config)
+                for mgm in self.mgm_names
+            }
 
     def _start(self, process: SimProcess, work: Coroutine[Any, Any, None], name: str) -> None:
         """The first task of a daemon; its failure is a failure of the run."""
@@ -193,7 +216,7 @@ class Cluster:
         def ended(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and task.exception() is not None:
                 text = f"{process!r} did not start: {task.exception()!r}"
-                self.loop.trace.failure(self.loop.time(), process, text)
+                self.loop.trace.failure(self.loop.now, process, text)
 
         self.loop.start(process, work, name).add_done_callback(ended, context=process.context)
 
@@ -206,8 +229,8 @@ class Cluster:
         """Where that client runs."""
         return self._processes[name]
 
-    def _url(self) -> Url:
-        return Url((Endpoint(self.mgm_name, MGM_PORT),))
+    def _mgm_addresses(self) -> tuple[str, ...]:
+        return tuple(f"{name}:{MGM_PORT}" for name in self.mgm_names)
 
     def _client_config(self, name: str, world: SimWorld) -> ClientConfig:
         if name == ADMIN:
@@ -235,19 +258,57 @@ class Cluster:
         return self.loop.network.machine(name)
 
     def crash_disks(self, machine: str) -> None:
-        """Lose what a power cut loses."""
+        """Lose what a power cut loses. An MGM's store loses it when it is opened again."""
         for platter in self.machine(machine).platters.values():
             platter.crash(self._dice)
 
+    def age_store(self, mgm: str, *, empty: bool) -> None:
+        """Keep the store of an MGM as it is now, or an empty one, for its next start."""
+        self._kept_stores[mgm] = MemoryStore() if empty else self._stores[mgm].as_after_crash()
+
+    async def hand_over(self, mgm: str) -> None:
+        """Ask the master to hand over to that MGM, as an operator would."""
+        admin = self._calls[ADMIN].filesystem
+        work = admin.admin("ns", "master", host=f"{mgm}:{MGM_PORT}")
+        try:
+            await self.loop.start(self._processes[ADMIN], work, "ns master")
+        except OperationError as error:
+            # In the middle of other faults it may be refused, or be done already.
+            self.loop.trace.event(self.loop.now, ADMIN, f"ns master {mgm}: {error}")
+
     def trouble_journal(self, share: float) -> None:
         """That share of journal calls gets a fault."""
-        self._weather.fault_chance = share
-        self._journal_trouble_until = self.loop.time() + JOURNAL_TROUBLE_SECONDS
+        for weather in self._weather.values():
+            weather.fault_chance = share
 
-    def _excuses(self, event: str, fields: dict[str, object]) -> bool:
-        """An MGM may complain of a journal that we trouble."""
-        has_trouble = self._weather.fault_chance or self.loop.time() < self._journal_trouble_until
-        return bool(has_trouble) and event in ("can't become master", "mastership lost")
+    def lose_engine_leader(self) -> None:
+        """Nobody is answered by the journal engine."""
+        self.journal.lose_leader()
+        self.loop.trace.event(self.loop.now, "engine", "no leader")
+
+    def elect_engine_leader(self) -> None:
+        """Undo one `lose_engine_leader`."""
+        self.journal.elect()
+        self.loop.trace.event(self.loop.now, "engine", f"leader: {self.journal.has_leader}")
+
+    def cut_engine(self, machine: str, *, cut: bool) -> None:
+        """An MGM does not reach the journal engine, or does again. Cuts count."""
+        if machine in self._weather:
+            self._engine_cuts[machine] += 1 if cut else -1
+            self._weather[machine].up = not self._engine_cuts[machine]
+
+    def slow_engine(self, factor: float) -> None:
+        """Calls of the journal engine take that much longer; 1 ends it."""
+        for weather in self._weather.values():
+            weather.slow_factor = factor
+
+    def trim_journal(self) -> None:
+        """Drop all that two MGMs (the only one) have durably, whatever a third still wants."""
+        stores = [store.as_after_crash() for store in self._stores.values()]
+        durable = sorted((Namespace(store).applied_seq for store in stores), reverse=True)
+        owner = self.journal.owner
+        if owner is not None:
+            self.journal.trim(owner, Seq(durable[min(1, len(durable) - 1)]))
 
     # -- for the checkers ------------------------------------------------------------------------
     def platters(self) -> Iterator[Platter]:
@@ -257,8 +318,14 @@ class Cluster:
 
     def live_namespace(self) -> Namespace | None:
         """The running master's own, None when there is no master."""
-        master = self.mgm.master if self.mgm is not None else None
-        return master.namespace if master is not None else None
+        masters = [mgm.master for mgm in self.mgms.values() if mgm.master is not None]
+        newest = max(masters, key=lambda master: master.epoch, default=None)
+        return newest.namespace if newest is not None else None
+
+
+def _excuses(event: str, fields: dict[str, object]) -> bool:
+    """An MGM may complain of a journal that nobody answers for, and of losing its mastership."""
+    return event in ("can't become master", "mastership lost")
 
 
 def _keytab(seed: str) -> Keytab:

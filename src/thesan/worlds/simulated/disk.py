@@ -299,7 +299,7 @@ class SimDisk:
             raise OperationError(errno.EROFS, f"{self._platter.label} is read-only")
 
     def _told(self, text: str) -> None:
-        self._loop.trace.event(self._loop.time(), self._platter.label, text)
+        self._loop.trace.event(self._loop.now, self._platter.label, text)
 
     async def _run(self, work: Callable[[], _T], seconds_mean: float) -> _T:
         """Do `work` after a seeded service time, even when the caller stops waiting."""

@@ -35,9 +35,9 @@ class SimLog:
         """What somebody must look at: in a simulated run nobody may have to."""
         text = self._record("error", event, fields)
         if self._process.alive and not (self._excused and self._excused(event, fields)):
-            self._loop.trace.failure(self._loop.time(), self._process, text)
+            self._loop.trace.failure(self._loop.now, self._process, text)
 
     def _record(self, level: str, event: str, fields: dict[str, object]) -> str:
         text = f"{level} {event}" + "".join(f" {key}={value}" for key, value in fields.items())
-        self._loop.trace.event(self._loop.time(), repr(self._process), text)
+        self._loop.trace.event(self._loop.now, repr(self._process), text)
         return text

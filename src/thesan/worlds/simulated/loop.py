@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any, Final, TypeVar
 
+from thesan.worlds.simulated.machine import Machine
 from thesan.worlds.simulated.network import Network, NetworkSettings
 from thesan.worlds.simulated.process import (
     NumberedTask,
@@ -35,6 +36,8 @@ WORKER_SECONDS_MEAN: Final = 0.002
 """Mean time of a call that production gives to a thread."""
 START_SECONDS: Final = 1000.0
 """Monotonic time at the start: like a machine that has been up for a while."""
+CLOCK_GRAIN_SECONDS: Final = 1e-9
+"""More than the rounding errors of a conversion between two clocks."""
 
 
 class SimLoop(asyncio.BaseEventLoop):
@@ -54,7 +57,9 @@ class SimLoop(asyncio.BaseEventLoop):
         self.set_debug(False)
         self.seed = str(seed)
         self.trace = Trace(story=story)
-        self._now = START_SECONDS
+        self.now = START_SECONDS
+        """True virtual seconds: what the world itself goes by, whatever a machine believes."""
+        self._drifts = False
         self._turns_here = 0
         self._timers: list[tuple[float, int, int, asyncio.TimerHandle]] = []
         self._timer_count = 0
@@ -69,8 +74,33 @@ class SimLoop(asyncio.BaseEventLoop):
 
     # -- time ----------------------------------------------------------------------------------
     def time(self) -> float:
-        """Virtual monotonic seconds."""
-        return self._now
+        """Virtual monotonic seconds, as the machine of the running callback counts them."""
+        return self._time_of(current_process.get()) if self._drifts else self.now
+
+    def _time_of(self, process: SimProcess | None) -> float:
+        if process is None:
+            return self.now
+        return START_SECONDS + (self.now - START_SECONDS) * process.machine.clock_rate
+
+    def drift(self, machine: Machine, rate: float) -> None:
+        """A machine's monotonic clock runs `rate` times as fast as it should, from the start on."""
+        assert self.now == START_SECONDS, "a clock that changes its rate would jump"
+        machine.clock_rate = rate
+        self._drifts = True
+
+    def call_later(  # type: ignore[override]
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """After `delay` seconds of whoever the callback belongs to."""
+        now = self.now
+        if self._drifts:
+            owner = current_process.get() if context is None else context.get(current_process)
+            now = self._time_of(owner)
+        return self.call_at(now + delay, callback, *args, context=context)
 
     def call_at(  # type: ignore[override]
         self,
@@ -83,6 +113,10 @@ class SimLoop(asyncio.BaseEventLoop):
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         process = current_process.get() if context is None else context.get(current_process)
         self._timer_count += 1
+        if self._drifts and process is not None:
+            # Rounded up: a timer that came too early would find that it is not yet due.
+            passed = (when - START_SECONDS) / process.machine.clock_rate
+            when = START_SECONDS + passed + CLOCK_GRAIN_SECONDS
         rank = 0 if process is None else hash((process.number, when, self._order))
         heapq.heappush(self._timers, (when, rank, self._timer_count, handle))
         handle._scheduled = True  # type: ignore[attr-defined]
@@ -93,7 +127,10 @@ class SimLoop(asyncio.BaseEventLoop):
             self._cancelled_count += 1
 
     def outside_at(self, when: float, callback: Callable[..., object], *args: Any) -> None:
-        """Run a callback of the world itself: of no process, so nobody's death stops it."""
+        """Run a callback of the world itself: of no process, so nobody's death stops it.
+
+        `when` is true time (`now`).
+        """
         self.call_at(when, callback, *args, context=self._outside)
 
     def requeue(self, handles: Iterable[asyncio.Handle]) -> None:
@@ -108,10 +145,10 @@ class SimLoop(asyncio.BaseEventLoop):
         if ready or self._stopping:
             self._turns_here += 1
             if self._turns_here > TURNS_AT_ONE_INSTANT_MAX:
-                raise Failure(f"livelock: time stands still at {self._now}: {self.waiting()}")
+                raise Failure(f"livelock: time stands still at {self.now}: {self.waiting()}")
         else:
             self._advance()
-        while timers and timers[0][0] <= self._now:
+        while timers and timers[0][0] <= self.now:
             handle = heapq.heappop(timers)[3]
             handle._scheduled = False  # type: ignore[attr-defined]
             if handle.cancelled():
@@ -140,8 +177,8 @@ class SimLoop(asyncio.BaseEventLoop):
             self._cancelled_count -= 1
         if not timers:
             raise Failure(f"deadlock: nothing is left to happen: {self.waiting()}")
-        if timers[0][0] > self._now:
-            self._now = timers[0][0]
+        if timers[0][0] > self.now:
+            self.now = timers[0][0]
             self._turns_here = 0
 
     def waiting(self) -> str:
@@ -191,7 +228,7 @@ class SimLoop(asyncio.BaseEventLoop):
         text = str(context.get("message", "unhandled error"))
         if isinstance(error, BaseException):
             text = f"{text}: {''.join(traceback.format_exception(error))}"
-        self.trace.failure(self._now, process, text)
+        self.trace.failure(self.now, process, text)
 
     # -- network -------------------------------------------------------------------------------
     async def create_connection(  # type: ignore[override]

@@ -23,6 +23,8 @@ class Machine:
         self.powered = True
         self.clock_offset_ns = 0
         """Error of its wall clock."""
+        self.clock_rate = 1.0
+        """Seconds of its monotonic clock in a true second; see SimLoop.drift."""
         self.listeners: dict[int, SimServer] = {}
         self.sockets: dict[SimSocket, None] = {}
         """Open connections, in the order of their making."""

@@ -3,7 +3,11 @@
 MemoryJournal is the service, shared by all nodes and durable by nature: it lives outside of them,
 so a crash of a node takes nothing from it. MemoryEngine is one line to it: seeded latency on the
 way there and back, and every fault that the port allows. What a fault may do is what a network
-may do: lose the request, lose the answer, or deliver the request long after the caller gave up.
+may do: lose the request, lose the answer, deliver it twice, or long after the caller gave up.
+
+In the simulated world it stands for an etcd of three members as its users see it: while the members
+elect a leader, or have lost their majority, calls hang until their deadline, and a request that was
+given up may be carried out when there is a leader again.
 """
 
 import asyncio
@@ -11,6 +15,7 @@ import contextvars
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from enum import Enum
+from functools import partial
 from random import Random
 from typing import Final, TypeVar, assert_never, cast
 
@@ -25,18 +30,59 @@ _T = TypeVar("_T")
 
 
 class MemoryJournal:
-    """Entries and owner. Each method is one transaction: it awaits nothing."""
+    """Entries and owner. Each transaction awaits nothing."""
 
     def __init__(self) -> None:
-        self.has_leader = True
-        """False: nobody is answered, as when an etcd has lost its majority. The simulation's."""
         self.owner: Owner | None = None
+        self.owners: list[Owner] = []
+        """Everybody who ever was, in order. For checkers."""
+        self.archive: list[tuple[Owner, bytes]] = []
+        """Every entry ever appended, trimmed ones too, with who appended it. For checkers."""
         self.beats = 0
         self.first = Seq(1)
+        self._away = 0
+        self._elections: list[asyncio.Future[None]] = []
         self._entries: deque[bytes] = deque()
         self._used_bytes = 0
         self._waiters: list[asyncio.Future[None]] = []
 
+    # -- the members behind it: the simulation's ---------------------------------------------------
+    @property
+    def has_leader(self) -> bool:
+        """False: nobody is answered."""
+        return not self._away
+
+    @has_leader.setter
+    def has_leader(self, wanted: bool) -> None:
+        if wanted and self._away:
+            self._away = 1
+            self.elect()
+        elif not wanted:
+            self.lose_leader()
+
+    def lose_leader(self) -> None:
+        """No majority, or no leader yet. Losses count: each needs its own `elect`."""
+        self._away += 1
+
+    def elect(self) -> None:
+        """Undo one `lose_leader`; calls that still wait are carried out."""
+        self._away -= 1
+        assert self._away >= 0, "elected more often than lost"
+        if self.has_leader:
+            waiting, self._elections = self._elections, []
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
+
+    def election(self) -> "asyncio.Future[None]":
+        """A future that is done when there is a leader."""
+        assert not self.has_leader
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._elections = [other for other in self._elections if not other.done()]
+        self._elections.append(future)
+        return future
+
+    # -- transactions ------------------------------------------------------------------------------
     @property
     def last(self) -> Seq:
         """Newest entry, 0 when there is none."""
@@ -47,6 +93,7 @@ class MemoryJournal:
         if self.owner != seen:
             return False
         self.owner = new
+        self.owners.append(new)
         return True
 
     def append(self, owner: Owner, seq: Seq, data: bytes) -> None:
@@ -61,6 +108,7 @@ class MemoryJournal:
                 raise Corrupt(f"entry {seq} exists with other bytes")
             return
         self._entries.append(data)
+        self.archive.append((owner, data))
         self._used_bytes += len(data)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
@@ -105,6 +153,12 @@ class MemoryJournal:
             "memory", self.first, self.last, self._used_bytes, healthy=True, beats=self.beats
         )
 
+    def untrimmed(self) -> "MemoryJournal":
+        """A copy that holds every entry ever appended. For checkers."""
+        whole = MemoryJournal()
+        whole.owner, whole._entries = self.owner, deque(data for _, data in self.archive)
+        return whole
+
     def waiter(self) -> "asyncio.Future[None]":
         """A future that is done at the next append."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -130,6 +184,8 @@ class Fault(Enum):
     """Unavailable; it was done."""
     LATE = "late"
     """Unavailable; it is tried `Weather.late_seconds` later, when the caller may have moved on."""
+    TWICE = "twice"
+    """Done and answered; and tried once more `Weather.late_seconds` later."""
 
 
 class Weather(msgspec.Struct):
@@ -145,9 +201,14 @@ class Weather(msgspec.Struct):
     late_seconds: float = 1.0
     fault_chance: float = 0.0
     """Share of calls that get a random fault."""
+    slow_factor: float = 1.0
+    """How much slower than usual it is: a full disk queue, a far leader."""
 
 
-_FAULTS: Final = (Fault.LOST_REQUEST, Fault.LOST_ANSWER, Fault.LATE)
+_FAULTS: Final = (Fault.LOST_REQUEST, Fault.LOST_ANSWER, Fault.LATE, Fault.TWICE)
+_LEFT_BEHIND_CHANCE: Final = 0.3
+"""Share of requests given up without a leader that are carried out when there is one: they were in
+the log of a member that the next majority listens to."""
 
 
 class MemoryEngine:
@@ -223,14 +284,12 @@ class MemoryEngine:
             case Fault.LOST_REQUEST:
                 raise await self._silence()
             case Fault.LATE:
-                # In the network's context, not in the node's: its crash does not stop a message.
-                asyncio.get_running_loop().call_later(
-                    self.weather.late_seconds, _try, effect, context=contextvars.Context()
-                )
+                self._try_later(effect)
                 raise await self._silence()
-            case Fault.NONE | Fault.LOST_ANSWER:
-                if not self._is_reached():
-                    raise await self._silence()
+            case Fault.NONE | Fault.LOST_ANSWER | Fault.TWICE:
+                await self._arrive(effect)
+                if fault is Fault.TWICE:
+                    self._try_later(effect)
             case _:
                 assert_never(fault)
         refusal: JournalError | None = None
@@ -246,6 +305,29 @@ class MemoryEngine:
             raise refusal
         return cast("_T", result)
 
+    def _try_later(self, effect: Callable[[], object]) -> None:
+        # In the network's context, not in the node's: its crash does not stop a message.
+        asyncio.get_running_loop().call_later(
+            self.weather.late_seconds, _try, effect, context=contextvars.Context()
+        )
+
+    async def _arrive(self, effect: Callable[[], object]) -> None:
+        """Return when a leader has the request. Raises Unavailable when none did in time."""
+        if not self.weather.up or self._closed:
+            raise await self._silence()
+        if self._journal.has_leader:
+            return
+        election = self._journal.election()
+        if self._dice.random() < _LEFT_BEHIND_CHANCE:
+            # Not this call's own: it is done once, either in its time or after it.
+            election.add_done_callback(partial(_left_behind, effect), context=contextvars.Context())
+            raise await self._silence()
+        try:
+            async with asyncio.timeout(self.weather.silence_seconds):
+                await election
+        except TimeoutError as error:
+            raise Unavailable("the journal engine has no leader") from error
+
     def _draw(self) -> Fault:
         if self.planned:
             return self.planned.popleft()
@@ -258,11 +340,17 @@ class MemoryEngine:
 
     async def _travel(self) -> None:
         low, high = self.weather.latency_seconds_min, self.weather.latency_seconds_max
-        await asyncio.sleep(self._dice.uniform(low, high) if high > 0 else 0)
+        seconds = self._dice.uniform(low, high) * self.weather.slow_factor if high > 0 else 0
+        await asyncio.sleep(seconds)
 
     async def _silence(self) -> Unavailable:
         await asyncio.sleep(self.weather.silence_seconds)
         return Unavailable("the journal engine did not answer")
+
+
+def _left_behind(effect: Callable[[], object], election: "asyncio.Future[None]") -> None:
+    if not election.cancelled():
+        _try(effect)
 
 
 def _try(effect: Callable[[], object]) -> None:

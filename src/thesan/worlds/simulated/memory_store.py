@@ -85,6 +85,10 @@ class MemoryStore:
         self.close()
         return self._survivor()
 
+    def as_after_crash(self) -> "MemoryStore":
+        """A copy of what is durable now; this one goes on."""
+        return MemoryStore(self._durable.items())
+
     def crash(self, keep_writes: int = 0) -> "MemoryStore":
         """What the next process finds after a crash that kept `keep_writes` unflushed writes."""
         _apply(self._durable, self._unflushed[:keep_writes])

@@ -22,6 +22,12 @@ SYN_PAUSES_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """Linux' tcp_syn_retries of 6: a connect to silence fails after 127 s."""
 RETRANSMIT_SECONDS_MAX: Final = 0.4
 """A healed link delivers what it held within this time, when cuts are short."""
+RETRANSMIT_SECONDS_MIN: Final = 0.2
+"""Linux' least retransmission timeout; doubled for each loss of the same packet."""
+RETRANSMIT_SECONDS_STOP: Final = 6.4
+"""The simulation loses no packet more often than this timeout stands for."""
+LATE_SECONDS: Final = (0.5, 4.0)
+"""How much later a late packet is: more than any limit of silence."""
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", ""})
 """Names of the caller's own machine."""
 
@@ -41,6 +47,16 @@ class NetworkSettings:
     """Share of reads that see a random part of what has arrived."""
 
 
+@dataclass(frozen=True)
+class BadLink:
+    """How bad one direction between two machines is."""
+
+    loss: float = 0.0
+    """Share of packets that are lost, and sent again by TCP after its timeout."""
+    late: float = 0.0
+    """Share of packets that arrive LATE_SECONDS later."""
+
+
 class Network:
     """All machines and what lies between them."""
 
@@ -53,6 +69,7 @@ class Network:
         self._names: dict[str, Machine] = {}
         self._cuts: dict[tuple[str, str], int] = {}
         self._delays: dict[tuple[str, str], float] = {}
+        self._bad: dict[tuple[str, str], BadLink] = {}
         self._process_count = 0
         self._watches: list[tuple[str, int, asyncio.Future[None]]] = []
 
@@ -73,6 +90,16 @@ class Network:
         process = SimProcess(self._process_count, machine, name)
         machine.processes[process] = None
         return process
+
+    def thread(self, process: SimProcess, name: str) -> SimProcess:
+        """A thread of a process, with a loop of its own: a stall of the process is none of it."""
+        thread = self.process(process.machine.name, f"{process.name}.{name}")
+        process.threads.append(thread)
+        if not process.alive:
+            self._stop(thread)
+        elif process.state is ProcessState.PAUSED:
+            self._hold(thread)
+        return thread
 
     def here(self) -> SimProcess:
         """The process of the running callback; the observer gets one on machine `localhost`."""
@@ -156,7 +183,7 @@ class Network:
             socket.held.append(segment)
             return
         size = len(segment) if isinstance(segment, bytes) else 0
-        now = self._loop.time()
+        now = self._loop.now
         when = now + self._latency(socket.machine, socket.peer.machine, size)
         self._send_at(socket, segment, when)
 
@@ -171,7 +198,7 @@ class Network:
         peer = socket.peer
         if not isinstance(segment, bytes):
             source, target = socket.machine.name, peer.machine.name
-            self._loop.trace.event(self._loop.time(), f"{source}>{target}", segment.value)
+            self._loop.trace.event(self._loop.now, f"{source}>{target}", segment.value)
         peer.arrive(segment)
         if self._watches:
             self._tick_watches(socket.machine.name, peer.machine.name)
@@ -198,7 +225,7 @@ class Network:
     def received(self, socket: SimSocket, data: bytes) -> None:
         """A process read bytes: into the trace."""
         source, target = socket.peer.machine.name, socket.machine.name
-        self._loop.trace.bytes_moved(self._loop.time(), source, target, data)
+        self._loop.trace.bytes_moved(self._loop.now, source, target, data)
 
     def receive_bytes(self, bytes_max: int) -> int:
         """How much one read may return: now and then only a part."""
@@ -210,11 +237,24 @@ class Network:
         settings = self.settings
         seconds = settings.latency_seconds + byte_count / settings.bytes_per_second
         seconds += self._random.expovariate(1.0) * settings.jitter_seconds
-        return seconds + self._delays.get((source.name, target.name), 0.0)
+        way = (source.name, target.name)
+        if self._bad and (bad := self._bad.get(way)) is not None:
+            seconds += self._badness(bad)
+        return seconds + self._delays.get(way, 0.0)
+
+    def _badness(self, bad: BadLink) -> float:
+        """What TCP makes of loss, and of packets that come very late: time."""
+        pause, seconds = RETRANSMIT_SECONDS_MIN, 0.0
+        while pause <= RETRANSMIT_SECONDS_STOP and self._random.random() < bad.loss:
+            seconds += pause
+            pause *= 2
+        if self._random.random() < bad.late:
+            seconds += self._random.uniform(*LATE_SECONDS)
+        return seconds
 
     def give_up_later(self, socket: SimSocket, seconds: float) -> None:
         """The peer of `socket` is silent: fail it when TCP would."""
-        self._loop.outside_at(self._loop.time() + seconds, self._give_up, socket)
+        self._loop.outside_at(self._loop.now + seconds, self._give_up, socket)
 
     def _give_up(self, socket: SimSocket) -> None:
         if not socket.gone and socket.unanswered:
@@ -243,7 +283,7 @@ class Network:
 
     def _send_held(self, socket: SimSocket) -> None:
         held, socket.held = socket.held, []
-        when = self._loop.time() + self._random.uniform(0.0, RETRANSMIT_SECONDS_MAX)
+        when = self._loop.now + self._random.uniform(0.0, RETRANSMIT_SECONDS_MAX)
         for segment in held:
             self._send_at(socket, segment, when)
 
@@ -251,6 +291,14 @@ class Network:
         """Add to the latency of one direction; 0 ends it."""
         self._delays[source, target] = seconds
         self._fault(f"delay {source} > {target} by {seconds:.3f} s")
+
+    def spoil(self, source: str, target: str, bad: BadLink | None) -> None:
+        """One direction loses packets or delivers some very late; None ends it."""
+        if bad is None:
+            self._bad.pop((source, target), None)
+        else:
+            self._bad[source, target] = bad
+        self._fault(f"spoil {source} > {target}: {bad}")
 
     def reset_connections(self, one: str, other: str) -> None:
         """A middle box resets every connection between two machines."""
@@ -264,24 +312,47 @@ class Network:
     def kill(self, process: SimProcess) -> None:
         """kill -9: the kernel closes its sockets, nothing else of it runs again."""
         self._fault(f"kill {process!r}")
-        self._stop(process)
+        group = [process, *process.threads]
+        for one in group:
+            self._stop(one)
         for socket in list(process.machine.sockets):
-            if socket.process is process:
+            if socket.process in group:
                 socket.close()
 
     def pause(self, process: SimProcess) -> None:
-        """SIGSTOP."""
-        if process.state is ProcessState.RUNNING:
-            self._fault(f"pause {process!r}")
-            process.state, process.stopped = ProcessState.PAUSED, True
+        """SIGSTOP: the process with all its threads. Pauses count: each needs its own resume."""
+        self._fault(f"pause {process!r}")
+        for one in (process, *process.threads):
+            self._hold(one)
 
     def resume(self, process: SimProcess) -> None:
         """SIGCONT: everything that came due meanwhile runs now, in its order."""
-        if process.state is ProcessState.PAUSED:
-            self._fault(f"resume {process!r}")
-            process.state, process.stopped = ProcessState.RUNNING, False
-            parked, process.parked = process.parked, []
-            self._loop.requeue(parked)
+        self._fault(f"resume {process!r}")
+        for one in (process, *process.threads):
+            self._let_go(one)
+
+    def stall(self, process: SimProcess) -> None:
+        """One callback of the process does not come back; its threads go on."""
+        self._fault(f"stall {process!r}")
+        self._hold(process)
+
+    def unstall(self, process: SimProcess) -> None:
+        """It came back."""
+        self._fault(f"unstall {process!r}")
+        self._let_go(process)
+
+    def _hold(self, process: SimProcess) -> None:
+        if process.alive:
+            process.holds += 1
+            process.state, process.stopped = ProcessState.PAUSED, True
+
+    def _let_go(self, process: SimProcess) -> None:
+        if process.alive and process.holds:
+            process.holds -= 1
+            if not process.holds:
+                process.state, process.stopped = ProcessState.RUNNING, False
+                parked, process.parked = process.parked, []
+                self._loop.requeue(parked)
 
     def power_off(self, name: str) -> None:
         """The machine goes dark: no FIN, no RST, nothing."""
@@ -301,7 +372,7 @@ class Network:
         machine.powered = True
         for socket in machine.vanished:
             if socket.peer.unanswered and not socket.peer.gone:
-                when = self._loop.time() + self._random.uniform(0.2, 3.0)
+                when = self._loop.now + self._random.uniform(0.2, 3.0)
                 self._send_at(socket, Signal.RST, when)
         machine.vanished = []
 
@@ -316,4 +387,4 @@ class Network:
         self._loop.bury(process)
 
     def _fault(self, text: str) -> None:
-        self._loop.trace.event(self._loop.time(), "network", text)
+        self._loop.trace.event(self._loop.now, "network", text)

@@ -22,14 +22,24 @@ class ProcessState(Enum):
 
     RUNNING = "running"
     PAUSED = "paused"
-    """SIGSTOP: callbacks are parked, the kernel goes on receiving."""
+    """SIGSTOP, or a loop that is stuck: callbacks are parked, the kernel goes on receiving."""
     DEAD = "dead"
 
 
 class SimProcess:
     """One run of a program on a machine."""
 
-    __slots__ = ("context", "machine", "name", "number", "parked", "state", "stopped")
+    __slots__ = (
+        "context",
+        "holds",
+        "machine",
+        "name",
+        "number",
+        "parked",
+        "state",
+        "stopped",
+        "threads",
+    )
 
     def __init__(self, number: int, machine: "Machine", name: str) -> None:
         self.number = number
@@ -38,6 +48,11 @@ class SimProcess:
         self.state = ProcessState.RUNNING
         self.stopped = False
         """Paused or dead: the one flag that the loop reads for every callback."""
+        self.holds = 0
+        """Reasons why it does not run now; it goes on when the last one ends."""
+        self.threads: list[SimProcess] = []
+        """Threads beside the loop: they die and pause with it, and go on while the loop is stuck.
+        Each is a process of its own here, since it has callbacks of its own."""
         self.parked: list[asyncio.Handle] = []
         self.context = contextvars.Context()
         """What the first task of the process runs in; `current_process` is set there."""

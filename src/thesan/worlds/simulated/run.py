@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final
 
 from thesan.io.tasks import TaskOwner
-from thesan.worlds.simulated import checkers, nemesis
+from thesan.worlds.simulated import atlas, checkers, nemesis
 from thesan.worlds.simulated.cluster import Cluster, Shape
 from thesan.worlds.simulated.history import History
 from thesan.worlds.simulated.loop import START_SECONDS, SimLoop
@@ -47,7 +47,7 @@ class RunSettings:
     shape: Shape = field(default_factory=Shape)
     story: bool = False
     """Keep every event as a line."""
-    plan: tuple[nemesis.Fault, ...] | None = None
+    plan: tuple[atlas.Fault, ...] | None = None
     """Faults to carry out instead of drawn ones."""
 
 
@@ -88,7 +88,7 @@ class Run:
         self.cluster = Cluster(self.loop, settings.shape)
         self.history = History()
         self.actors: list[Actor] = []
-        self.faults: list[nemesis.Fault] = []
+        self.faults: list[atlas.Fault] = []
 
     def _weather(self) -> NetworkSettings:
         dice = random.Random(f"{self.seed} weather")
@@ -106,7 +106,7 @@ class Run:
         except Failure as error:
             self.violations.append(str(error))
         finally:
-            digest, virtual = self.loop.trace.digest(), self.loop.time() - START_SECONDS
+            digest, virtual = self.loop.trace.digest(), self.loop.now - START_SECONDS
             counts = self._counts()
             gc.collect()  # exceptions that nobody fetched are told now, not in another run
             self.loop.close()
@@ -129,7 +129,7 @@ class Run:
         self.faults = self._plan()
         # A filesystem that failed stays out of service until somebody boots it: what lost its other
         # replica before can't be read meanwhile.
-        strict = all(fault.kind is not nemesis.FaultKind.SYNC_ERROR for fault in self.faults)
+        strict = all(fault.kind is not atlas.FaultKind.SYNC_ERROR for fault in self.faults)
         for name in cluster.client_names:
             dice = random.Random(f"{self.seed} {name}")
             calls = cluster.calls(name)
@@ -138,7 +138,7 @@ class Run:
         if not await self._together(START_SECONDS_MAX, "clients begin", lambda a: a.begin()):
             return
         storm = TaskOwner("nemesis").start("storm", nemesis.execute(cluster, self.faults))
-        until = self.loop.time() + settings.seconds
+        until = self.loop.now + settings.seconds
         await self._together(
             settings.seconds + FINISH_SECONDS_MAX,
             "clients end their calls",
@@ -150,29 +150,28 @@ class Run:
         await self._rest()
         self._judge_clients()
 
-    def _plan(self) -> list[nemesis.Fault]:
+    def _plan(self) -> list[atlas.Fault]:
         cluster, settings = self.cluster, self.settings
         if settings.plan is not None:
             return list(settings.plan)
         if not settings.faults:
             return []
-        return nemesis.plan(
+        return atlas.plan(
             self.dice,
             settings.seconds,
-            cluster.mgm_name,
-            cluster.fst_names,
-            cluster.client_names,
-            cluster.disk_paths,
+            atlas.Stage(
+                cluster.mgm_names, cluster.fst_names, cluster.client_names, cluster.disk_paths
+            ),
         )
 
     async def _rest(self) -> None:
         """Wait until the instance is at rest, at most QUIET_SECONDS_MAX; damage is final."""
-        until = self.loop.time() + QUIET_SECONDS_MAX
+        until = self.loop.now + QUIET_SECONDS_MAX
         while True:
             namespace = await checkers.rebuild(self.cluster.journal)
             disks = [checkers.look_at(platter) for platter in self.cluster.platters()]
             unrest = checkers.check_rest(namespace, disks)
-            if not unrest or self.loop.time() >= until:
+            if not unrest or self.loop.now >= until:
                 break
             await asyncio.sleep(1.0)
         self.violations += [f"after {QUIET_SECONDS_MAX:.0f} s of quiet: {text}" for text in unrest]

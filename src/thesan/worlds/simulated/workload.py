@@ -91,7 +91,7 @@ class Actor:
 
     async def work(self, until: float, pause_mean: float) -> None:
         """Call after call, with a pause between them, until the time is up."""
-        while self._loop.time() < until:
+        while self._loop.now < until:
             await self.step()
             await asyncio.sleep(self._dice.expovariate(1.0 / pause_mean))
 
@@ -105,11 +105,11 @@ class Actor:
         await self._dice.choice(kinds)()
 
     def _say(self, text: str) -> None:
-        self._loop.trace.event(self._loop.time(), self.name, text)
+        self._loop.trace.event(self._loop.now, self.name, text)
 
     def _violate(self, text: str) -> None:
         self._say(f"VIOLATION {text}")
-        self.tally.violations.append(f"at {self._loop.time():.6f} {self.name}: {text}")
+        self.tally.violations.append(f"at {self._loop.now:.6f} {self.name}: {text}")
 
     async def _attempt(
         self,
@@ -383,7 +383,7 @@ class Actor:
         self._count += 1
         value = f"{self.name}.{self._count}.{SHARED_SIZE}"
         self._say(f"put {key} {value}")
-        operation = self._history.call(self.name, Verb.PUT, key, value, self._loop.time())
+        operation = self._history.call(self.name, Verb.PUT, key, value, self._loop.now)
         try:
             await self._calls.put(key, content_of(value), exclusive=False)
         except ThesanError as error:
@@ -394,19 +394,19 @@ class Actor:
             else:
                 self._shared_error(f"put {key}", error)
             return
-        operation.end = self._loop.time()
+        operation.end = self._loop.now
         self.tally.acknowledged += 1
         self._say(f"put {key} {value}: done")
 
     async def _shared_get(self, key: str) -> None:
-        operation = self._history.call(self.name, Verb.GET, key, None, self._loop.time())
+        operation = self._history.call(self.name, Verb.GET, key, None, self._loop.now)
         try:
             operation.value = value_of(await self._calls.get(key))
         except OperationError as error:
             if error.errno != errno.ENOENT:
                 self._shared_error(f"get {key}", error)
                 return
-        operation.end = self._loop.time()
+        operation.end = self._loop.now
         self.tally.acknowledged += 1
         self._say(f"get {key}: {operation.value}")
         if operation.value is not None and operation.value.startswith("?"):
@@ -414,7 +414,7 @@ class Actor:
 
     async def _shared_remove(self, key: str) -> None:
         self._say(f"rm {key}")
-        operation = self._history.call(self.name, Verb.REMOVE, key, "", self._loop.time())
+        operation = self._history.call(self.name, Verb.REMOVE, key, "", self._loop.now)
         try:
             await self._calls.remove(key)
         except OperationError as error:
@@ -422,7 +422,7 @@ class Actor:
                 self._shared_error(f"rm {key}", error)
                 return
             operation.value = None
-        operation.end = self._loop.time()
+        operation.end = self._loop.now
         self.tally.acknowledged += 1
         self._say(f"rm {key}: {'found nothing' if operation.value is None else 'done'}")
 
