@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from thesan.core.journal.entry import Chain, Entry, Position, decode
-from thesan.core.model.errors import Corrupt, Unavailable
+from thesan.core.model.errors import Corrupt, Diverged, Unavailable
 from thesan.core.model.ids import Seq
 from thesan.core.model.limits import (
     JOURNAL_PAGE_BYTES,
@@ -20,7 +20,10 @@ from thesan.ports.engine import Engine
 
 Apply = Callable[[Entry], bytes]
 """Applies one entry and returns the state's digest after it, or b"" when there is none to compare.
-What it raises ends the reading: an op that can't be applied means that this replica is wrong."""
+What it raises ends the reading: an op that can't be applied means that this replica is wrong
+(Diverged)."""
+Take = Callable[[Seq, bytes], None]
+"""Told of every entry that was applied, as it stands in the journal: `Archive.take`."""
 
 
 class Reader:
@@ -30,10 +33,13 @@ class Reader:
     Unavailable leaves it there, so that reading can go on later; Corrupt is for good.
     """
 
-    def __init__(self, engine: Engine, position: Position, apply: Apply) -> None:
+    def __init__(
+        self, engine: Engine, position: Position, apply: Apply, take: Take | None = None
+    ) -> None:
         self._engine = engine
         self._chain = Chain(position)
         self._apply = apply
+        self._applied = take
 
     @property
     def position(self) -> Position:
@@ -43,8 +49,8 @@ class Reader:
     async def catch_up(self) -> Position:
         """Apply all up to the head as it is when reached; returns the position there.
 
-        Raises Trimmed (fetch a checkpoint), Corrupt (do not go on: the journal, the chain or this
-        replica is wrong), Unavailable.
+        Raises Trimmed or Diverged (be seeded, see roles.mgm.reseed), Corrupt (do not go on: the
+        journal or the chain is wrong), Unavailable.
         """
         while True:
             page = await self._engine.read(self._next(), JOURNAL_PAGE_BYTES)
@@ -83,13 +89,17 @@ class Reader:
         ahead.check(entry)
         digest = self._apply(entry)
         if digest and entry.digest and digest != entry.digest:
-            raise Corrupt(
+            raise Diverged(
                 f"state after entry {seq} differs from the master's: {digest.hex()} here,"
                 f" {entry.digest.hex()} there"
             )
         self._chain = ahead
+        if self._applied is not None:
+            self._applied(seq, data)
 
 
-async def replay(engine: Engine, position: Position, apply: Apply) -> Position:
+async def replay(
+    engine: Engine, position: Position, apply: Apply, take: Take | None = None
+) -> Position:
     """Apply every entry after `position` up to the head. Raises as `Reader.catch_up` does."""
-    return await Reader(engine, position, apply).catch_up()
+    return await Reader(engine, position, apply, take).catch_up()
