@@ -80,10 +80,11 @@ def test_a_flipped_bit_anywhere_stops_the_walk_there():
     for place in range(0, len(data) * 8, 7):
         damaged = bytearray(data)
         damaged[place // 8] ^= 1 << place % 8
-        walk, blocks, _ = walk_all(bytes(damaged))
-        with pytest.raises(Corrupt):
-            walk.next_block()
-            walk.check_end()
+        walk, blocks, damage = walk_all(bytes(damaged))
+        if not damage:
+            # A length that grew: the walk waits for bytes that never come.
+            with pytest.raises(Corrupt):
+                walk.check_end()
         whole = [end for end in ends if end <= place // 8]
         assert walk.offset == (whole[-1] if whole else 0)
         entries = [entry for block in blocks for entry in block.entries]

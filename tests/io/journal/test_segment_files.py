@@ -1,4 +1,4 @@
-"""Segment files: a torn tail is cut, a closed file that is damaged is never taken for a whole one."""
+"""Segment files: a torn tail is cut, a damaged closed file is never taken for a whole one."""
 
 from random import Random
 
