@@ -91,4 +91,4 @@ def test_only_a_journal_that_we_know(keytab, tmp_path, capsys):
     words = ("--keytab", keytab, "--data", str(tmp_path / "data"), "--address", "127.0.0.1:1")
     words += ("--journal", "etcd:somewhere", "--log", str(tmp_path / "log"))
     assert main(["daemon", "run", "mgm", *words]) == errno.EINVAL
-    assert "only sqlite:PATH is known" in capsys.readouterr().err
+    assert "is not HOST:PORT" in capsys.readouterr().err

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -36,7 +38,19 @@ class SqliteService:
         return await SqliteEngine.open(self._path)
 
 
-SERVICES = {"memory": MemoryService, "sqlite": SqliteService}
+class EtcdService:
+    """A prefix of its own in a real etcd of three members, opened once for each node."""
+
+    def __init__(self, folder: Path, etcd: Any) -> None:
+        self._spec = f"{etcd.spec}/{folder.name}"
+
+    async def open(self) -> Engine:
+        from thesan.worlds.real.engines import open_engine
+
+        return await open_engine(self._spec)
+
+
+SERVICES = {"memory": MemoryService, "sqlite": SqliteService, "etcd": EtcdService}
 """A new engine is one line here."""
 
 
@@ -45,7 +59,9 @@ def engines(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[], AbstractAsyncContextManager[OpenOne]]:
     """Call it for a fresh journal: a context that yields a function which opens one more node."""
-    kind = SERVICES[request.param]
+    kind: Callable[[Path], Any] = SERVICES[request.param]
+    if request.param == "etcd":
+        kind = partial(EtcdService, etcd=request.getfixturevalue("etcd"))
 
     @asynccontextmanager
     async def fresh() -> AsyncGenerator[OpenOne, None]:

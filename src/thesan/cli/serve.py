@@ -7,7 +7,7 @@ import socket
 import tomllib
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from thesan.cli.context import Context
 from thesan.cli.keytab import read_keytab
@@ -18,6 +18,11 @@ from thesan.worlds.real.log import Format, Level, RealLog
 from thesan.worlds.real.loop import freeze
 from thesan.worlds.real.loop import run as run_loop
 from thesan.worlds.real.world import RealWorld
+
+JOURNAL_HELP: Final = (
+    "sqlite:PATH (default: in the data directory), or etcd:HOST:PORT,...[/PREFIX]"
+    "[?ca=PEM&cert=PEM&key=PEM&user=NAME&password_file=PATH]"
+)
 
 
 class Daemon(Protocol):
@@ -63,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         if role == "mgm":
             of_role.add_argument("--data", type=Path, required=True, help="directory of the store")
-            of_role.add_argument("--journal", help="sqlite:PATH (default: in the data directory)")
+            of_role.add_argument("--journal", help=JOURNAL_HELP)
             of_role.add_argument("--instance", help="name of the instance")
             of_role.add_argument("--members", help="host:port of every MGM, comma separated")
             of_role.add_argument(
@@ -121,15 +126,13 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
 async def _run_mgm(world: RealWorld, options: argparse.Namespace, settings: dict[str, Any]) -> None:
     from thesan.roles.mgm.config import parse_settings
     from thesan.roles.mgm.service import Mgm
+    from thesan.worlds.real.engines import open_engine
     from thesan.worlds.real.rocks_store import RocksStore
-    from thesan.worlds.real.sqlite_engine import SqliteEngine
 
     config = parse_settings(settings)
-    kind, _, path = (options.journal or f"sqlite:{options.data}/journal.db").partition(":")
-    if kind != "sqlite" or not path:
-        raise ConfigError(f"--journal {options.journal!r}: only sqlite:PATH is known")
+    journal = options.journal or f"sqlite:{options.data}/journal.db"
     options.data.mkdir(parents=True, exist_ok=True)
-    engine = await SqliteEngine.open(path)
+    engine = await open_engine(journal, lambda text: world.log.warning("journal", advice=text))
     try:
         store = RocksStore(str(options.data / "namespace"))
         try:

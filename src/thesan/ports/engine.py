@@ -35,6 +35,8 @@ class EngineStatus(msgspec.Struct, frozen=True):
     detail: str = ""
     beats: int = 0
     """Grows with every beat: with `last`, all that a standby needs to see that the owner lives."""
+    quota_bytes: int = 0
+    """What `used_bytes` may grow to before the engine refuses to write; 0: as much as the disk."""
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):

@@ -274,8 +274,6 @@ JOURNAL_TRIM_ENTRIES: Final = 512
 """A trim drops at least this many, so that most checkpoints cost the engine nothing."""
 JOURNAL_PAGE_BYTES: Final = 1 * MIB
 """Entries read from the engine at once at replay: four full batches."""
-JOURNAL_BEAT_SECONDS: Final = 0.2
-"""An idle writer beats this often; any append is a beat too."""
 JOURNAL_RETRY_SECONDS: Final = 0.02
 """Pause after the engine did not answer, doubled up to JOURNAL_RETRY_SECONDS_MAX."""
 JOURNAL_RETRY_SECONDS_MAX: Final = 1.0
@@ -288,6 +286,41 @@ SQLITE_WAL_BYTES: Final = 4 * MIB
 """Write-ahead log after which pages move to the journal file: a pause of about 10 ms."""
 SQLITE_TRIM_ENTRIES: Final = 64
 """Entries dropped in one transaction: at most 16 MiB, so that appends pass between them."""
+ETCD_CALL_SECONDS_MAX: Final = 0.5
+"""Deadline of one call at one member: etcd itself holds a write for 7 s when it has no leader."""
+ETCD_CALLS_SECONDS_MAX: Final = 2.0
+"""Deadline of one call over all members, more with more than three; below APPEND_SECONDS_MAX. An
+election (0.5 to 1.1 s) passes within it."""
+ETCD_PAUSE_SECONDS: Final = 0.02
+"""Pause after a round in which no member could serve: during an election they refuse at once."""
+ETCD_WATCH_SILENCE_SECONDS: Final = 0.6
+"""A watch without an event for three beats is checked by a read, and reopened if it missed one."""
+ETCD_RECONNECT_SECONDS_MAX: Final = 1.0
+"""Longest pause before a member that was down is dialled again."""
+ETCD_LEARN_SECONDS: Final = 2.0
+"""How often members that failed are asked whether they are back: appends return to the leader."""
+ETCD_FILES_SECONDS: Final = 5.0
+"""How often certificate files are looked at for a change."""
+ETCD_FILE_BYTES_MAX: Final = 1 * MIB
+"""A certificate bundle or a password file."""
+ETCD_ENDPOINTS_MAX: Final = 16
+"""Members of one etcd; it advises at most seven."""
+ETCD_PAGE_ENTRIES_MAX: Final = 128
+"""Entries asked for in one read: at most 32 MiB, since etcd counts entries and not bytes."""
+ETCD_ANSWER_BYTES_MAX: Final = 48 * MIB
+"""One answer of etcd: a page of the largest entries with some room."""
+ETCD_TRIM_ENTRIES: Final = 512
+"""Entries dropped in one transaction: a few milliseconds of etcd."""
+ETCD_ADOPT_BYTES: Final = 512 * KIB
+"""Entries put in one transaction of a migration; etcd takes requests of 1.5 MiB."""
+ETCD_ADOPT_ENTRIES: Final = 60
+"""Entries put in one transaction of a migration; etcd takes 128 operations."""
+ETCD_QUOTA_BYTES: Final = 2 << 30
+"""etcd's quota where it is not told: the default of --quota-backend-bytes."""
+ETCD_METRICS_BYTES_MAX: Final = 4 * MIB
+"""Text of a member's /metrics: some 200 KiB."""
+ETCD_UPKEEP_SECONDS_MAX: Final = 60.0
+"""A defragmentation or a compaction of one member; 0.05 to 1.1 s were measured."""
 APPEND_SECONDS_MAX: Final = 5.0
 """Deadline of one append; then its outcome is unknown and is read back."""
 RESULTS_KEPT_MAX: Final = 65536
@@ -386,6 +419,46 @@ LISTING_POLL_SECONDS: Final = 0.05
 CHECKPOINT_SECONDS: Final = 5.0
 """Interval of store flush and journal trim: bounds what is replayed after a crash."""
 
+# -- leadership ----------------------------------------------------------------------------------
+FAILOVER_SECONDS: Final = {
+    "fast": (0.1, 0.05, 0.8, 0.5, 0.4),
+    "normal": (0.2, 0.1, 1.2, 0.75, 0.6),
+    "slow": (0.5, 0.25, 3.0, 2.0, 1.5),
+}
+"""beat, probe, silence, short silence, read lease of each failover setting. Silence is 6 beats or
+more, and longer than an election of the engine (500 ms; slow: 1 s); the lease is half of it; the
+short silence is a quarter above the lease, more than clocks drift apart in it."""
+OBSERVE_SECONDS_MAX: Final = 2.0
+"""Deadline of one look at the journal: an engine tries each of its members for 0.5 s."""
+PACEMAKER_CALL_SECONDS_MAX: Final = 2.0
+"""Deadline of one beat, likewise."""
+PACEMAKER_CLOSE_SECONDS_MAX: Final = 3.0
+"""Time for the beat under way to end when a process stops."""
+LOOP_TURN_SECONDS: Final = 0.1
+"""How often the loop of an MGM tells its pacemaker that it turns."""
+LOOP_STALL_SECONDS_MAX: Final = 3.0
+"""A loop that did not turn for so long is hung, not busy: its pacemaker stops beating."""
+LEADER_FRESH_SECONDS_MAX: Final = 1.0
+"""A look at the journal that is older says nothing about who is master now: clients wait."""
+PARK_SECONDS_MAX: Final = 1.0
+"""A request that needs a master while there is none is kept so long, then told to wait: most
+failovers end within it, and a kXR_wait costs its client a whole second."""
+PARKED_REQUESTS_MAX: Final = 20_000
+"""Requests kept that way; further ones are told to wait at once."""
+PARKED_PER_TURN_MAX: Final = 256
+"""Parked requests handled in one turn of the loop when there is a master: about 10 ms."""
+CAUGHT_UP_WAIT_SECONDS_MAX: Final = 1.0
+"""How long a standby lets a read wait for the journal entry that its client has seen."""
+LEASE_LAPSE_SECONDS_MAX: Final = 1.0
+"""Reads are held while the lease of a master has lapsed; after so long further ones are told to
+wait."""
+WATCH_SECONDS_MAX: Final = 60.0
+"""Longest poll for a newer master: shorter than what firewalls forget an idle connection after."""
+CLAIM_SECONDS_MAX: Final = 2.0
+"""A claim that the engine does not settle by then is decided anew: the master may live again."""
+HISTORY_KEPT_MAX: Final = 100
+"""Stories of master switches kept in the journal."""
+
 # -- transport ---------------------------------------------------------------------------------
 REQUESTS_PER_TURN_MAX: Final = 1024
 """Requests of one connection handled before others get the loop: about 5 ms of stats."""
@@ -415,8 +488,14 @@ CLIENT_DIAL_SECONDS_MAX: Final = 5.0
 """Connect, handshake and login of one address; then the next one is tried."""
 CLIENT_PATIENCE_SECONDS: Final = 1800.0
 """Time in which one operation may be retried: RequestTimeout of XrdCl."""
-CLIENT_PROBE_SECONDS: Final = 2.0
-"""Silence of a connection with requests in flight after which a ping is sent."""
+CLIENT_STAGGER_SECONDS: Final = 0.25
+"""Silence of one address of a name after which the next is tried as well (RFC 8305)."""
+CLIENT_PROBE_SECONDS: Final = 1.0
+"""Silence of a connection with requests in flight after which a ping is sent; of a ping, after
+which its host is asked by a second connection; and of that one: a dead host is left after 3 s."""
+CLIENT_DARK_UPLOAD_SECONDS: Final = 10.0
+"""A host that does not even take connections is given so long before an upload to it is lost: a
+switch that restarts is longer away than most, and the upload would begin from its start."""
 CLIENT_SILENCE_SECONDS_MAX: Final = 30.0
 """Silence after which a peer that owes answers, a ping's too, is taken for dead; a disk that
 stalls for 10 s while it flushes is common, for 30 s it is not."""
