@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from rocksdict import (
+    AccessType,
     BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
@@ -40,17 +41,25 @@ _MEMTABLE_BLOOM_SHARE: Final = 0.05
 class RocksStore:
     """Ordered map of bytes to bytes in one directory; one process at a time.
 
-    `wal` keeps RocksDB's own log, for use without a journal. Raises StoreError.
+    `wal` keeps RocksDB's own log, for use without a journal; `read_only` is for checkpoints, which
+    any number of processes may read. Raises StoreError.
     """
 
     def __init__(
-        self, path: str, *, wal: bool = False, cache_bytes: int = STORE_CACHE_BYTES
+        self,
+        path: str,
+        *,
+        wal: bool = False,
+        read_only: bool = False,
+        cache_bytes: int = STORE_CACHE_BYTES,
     ) -> None:
         self.path = path
+        self._read_only = read_only
         self._write_options = WriteOptions()
         self._write_options.disable_wal = not wal
         try:
-            self._db = Rdict(path, _options(cache_bytes))
+            access = AccessType.read_only() if read_only else AccessType.read_write()
+            self._db = Rdict(path, _options(cache_bytes), access_type=access)
         except Exception as error:  # rocksdict raises bare Exception
             raise StoreError(f"can't open the store {path}: {error}") from error
         self._db.set_write_options(self._write_options)
@@ -123,7 +132,8 @@ class RocksStore:
         if self._open:
             self._open = False
             try:
-                self._db.flush(True)
+                if not self._read_only:
+                    self._db.flush(True)
             finally:
                 self._db.close()
 
