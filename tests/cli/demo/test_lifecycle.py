@@ -52,7 +52,9 @@ def test_a_demo_keeps_its_data_over_a_restart(tmp_path: Path) -> None:
         plan = lifecycle.start(directory, 1, 1)
         before = asyncio.run(lifecycle.wait_ready(plan))
         lifecycle.stop(directory)
-        again = lifecycle.start(directory, 1, 1)
+        with pytest.raises(OperationError, match="has 1 MGMs, 1 FSTs and sqlite: remove it"):
+            lifecycle.start(directory, 3, 1)
+        again = lifecycle.start(directory)
         assert again == plan
         after = asyncio.run(lifecycle.wait_ready(again))
         assert [r["id"] for r in after] == [r["id"] for r in before]

@@ -39,6 +39,40 @@ def test_save_and_load(tmp_path: Path) -> None:
     assert all(str(tmp_path) in spec.log for spec in again.specs())
 
 
+def test_several_mgms_share_one_journal(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, 3, 3)
+    assert {split_address(address)[0] for address in plan.mgms} == (
+        {"127.0.0.1", "127.0.0.2", "127.0.0.3"}
+    )
+    mgms = [spec for spec in plan.specs() if spec.role == "mgm"]
+    for option in ("--journal", "--members", "--keytab"):
+        assert len({spec.argv[spec.argv.index(option) + 1] for spec in mgms}) == 1
+    assert len({spec.argv[spec.argv.index("--data") + 1] for spec in mgms}) == 3
+    assert plan.host_of("mgm2") == ["mgm2", "fst2"]
+    assert plan.names()[plan.mgms[2]] == "mgm3"
+
+
+def test_etcd_has_members_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/etcd")
+    plan = make_plan(tmp_path, 2, 3, "etcd")
+    plan.save()
+    assert load_plan(tmp_path) == plan
+    assert plan.engine == "etcd"
+    assert plan.journal == "etcd:" + ",".join(one.client for one in plan.etcds) + "/demo"
+    members = [spec for spec in plan.specs() if spec.role == "etcd"]
+    assert [spec.name for spec in members] == ["etcd1", "etcd2", "etcd3"]
+    assert all(spec.program == "/usr/bin/etcd" for spec in members)
+    assert plan.host_of("mgm1") == ["etcd1", "mgm1", "fst1"]
+
+
+def test_a_missing_etcd_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(OperationError, match="apt-get install etcd-server"):
+        make_plan(tmp_path, 3, 3, "etcd")
+    with pytest.raises(OperationError, match="sqlite or etcd"):
+        make_plan(tmp_path, 3, 3, "raft")
+
+
 def test_absent_and_damaged_plans_say_so(tmp_path: Path) -> None:
     with pytest.raises(OperationError, match="demo up"):
         load_plan(tmp_path)

@@ -50,7 +50,7 @@ class Story:
         print(f"{time.monotonic() - self.began:7.2f} s  {text}", flush=True)
 
 
-def run(directory: Path | None) -> int:
+def run(directory: Path | None, engine: str = "sqlite") -> int:
     """Tell the story in `directory` (a temporary one by default). 0 when all was equal."""
     story = Story()
     with _workplace(directory) as (demo, scratch):
