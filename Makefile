@@ -1,7 +1,7 @@
 # Two words for a newcomer: `make demo` and `make test`. Each installs its own needs.
 PY := .venv/bin/python
 
-.PHONY: help demo test check fix simulate fuzz bench clean
+.PHONY: help demo test check fix simulate fuzz bench failover-bench clean
 help:
 	@echo "make demo      a whole instance on this machine: copies, compares, kills, recovers"
 	@echo "make test      the test suite"
@@ -10,6 +10,7 @@ help:
 	@echo "make simulate  the simulated cluster, SEED=1 COUNT=1"
 	@echo "make fuzz      every parser, INPUTS=1000000"
 	@echo "make bench     beside native xrootd"
+	@echo "make failover-bench  hosts in network namespaces, CASES=kill,hostgone RUNS=20 JSON=file"
 
 demo:
 	@scripts/setup run
@@ -41,6 +42,12 @@ fuzz:
 bench:
 	@scripts/setup test
 	@$(PY) -m benchmarks
+
+CASES ?= kill,hostgone,handover,stop,engine-leader,partition-engine,partition-full,busy
+RUNS ?= 20
+failover-bench:
+	@scripts/setup test
+	@$(PY) -m benchmarks.failover --cases $(CASES) --runs $(RUNS) $(if $(JSON),--json $(JSON))
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,335 @@
+"""A running cluster with everything that looks at it: clients, prober, operator.
+
+`Bed` is synchronous: it does one thing after the other, as an operator would. What must not wait
+for it (clients, prober) are processes of their own that write records.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from benchmarks.failover.cluster import REPOSITORY, Cluster, Settings
+from benchmarks.failover.network import BedError, remove_forsaken
+from benchmarks.failover.record import Event, FsSighting, Sighting, Verdict, load
+from benchmarks.failover.views import Desk, bad_filesystems, compare, until_equal
+from thesan.core.model.errors import ThesanError
+from thesan.worlds.real import library
+
+_T = TypeVar("_T")
+
+WHOLE_SECONDS_MAX = 60.0
+"""Time for a cluster to be whole again by itself; then somebody had to go there."""
+CLIENTS_READY_SECONDS_MAX = 60.0
+VERDICT_SECONDS_MAX = 180.0
+POLL_SECONDS = 0.05
+WORLD_WRITABLE = 0o777
+"""xrdcp comes as a user of another host, whom the instance takes for nobody."""
+
+
+@dataclass
+class Clients:
+    """Client processes of one run, and where their records are."""
+
+    lanes: "subprocess.Popen[str]"
+    xrdcp: "subprocess.Popen[str] | None"
+    lane_record: Path
+    xrdcp_record: Path
+    output: list[str] = field(default_factory=list)
+
+    def events(self) -> list[Event]:
+        """What the lanes saw so far."""
+        return _events(self.lane_record)
+
+    def xrdcp_events(self) -> list[Event]:
+        """What xrdcp saw so far."""
+        return _events(self.xrdcp_record)
+
+
+def _events(path: Path) -> list[Event]:
+    return [e for e in load(path, Event) if isinstance(e, Event)] if path.exists() else []
+
+
+class Bed:
+    """`with bed(root) as b:` gives a whole cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.network = cluster.network
+        self._runner = asyncio.Runner()
+        self._prober: subprocess.Popen[str] | None = None
+        self._spawned: list[subprocess.Popen[str]] = []
+        self.sight_record = cluster.root / "sightings.jsonl"
+        self.fs_record = cluster.root / "filesystems.jsonl"
+        login = library.login_settings(keytab=str(cluster.keytab))
+        self.desk = Desk({host: cluster.mgm_address(host) for host in cluster.mgms}, login)
+
+    # -- asking ----------------------------------------------------------------------------------
+    def ask(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run something at the operator's desk."""
+        with self.network.inside("o1"):
+            return self._runner.run(work)
+
+    def cli(self, *words: str, seconds_max: float = 30.0) -> str:
+        """Output of a `thesan` command, typed at the operator's desk. BedError when it fails."""
+        argv = self.network.argv("o1", [sys.executable, "-m", "thesan", *words])
+        environment = {"THESAN_MGM_URL": self.cluster.url, "THESAN_KEYTAB": self.cluster.keytab}
+        done = subprocess.run(
+            argv,
+            env={**_environment(), **{key: str(value) for key, value in environment.items()}},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds_max,
+        )
+        if done.returncode != 0:
+            raise BedError(f"thesan {' '.join(words)}: {done.returncode}: {done.stderr[-500:]}")
+        return done.stdout
+
+    def until(self, condition: Callable[[], object], what: str, seconds_max: float) -> None:
+        """Wait for a condition; BedError that names it."""
+        deadline = time.monotonic() + seconds_max
+        while not condition():
+            if time.monotonic() > deadline:
+                raise BedError(f"not so after {seconds_max:.0f} s: {what}")
+            time.sleep(POLL_SECONDS)
+
+    def master(self) -> str:
+        """Host that serves as master now; empty when none or several do."""
+
+        async def look() -> str:
+            sights = [await self.desk.sight(host) for host in self.cluster.mgms]
+            serving = [one.host for one in sights if one.role == "master"]
+            return serving[0] if len(serving) == 1 else ""
+
+        return self.ask(look())
+
+    def wait_master(self, seconds_max: float = WHOLE_SECONDS_MAX) -> str:
+        """Wait for exactly one master."""
+        found = ""
+
+        def one() -> bool:
+            nonlocal found
+            found = self.master()
+            return bool(found)
+
+        self.until(one, "one MGM serves as master", seconds_max)
+        return found
+
+    def broken(self) -> str:
+        """What keeps the cluster from being whole; empty when nothing does."""
+        etcd = self.cluster.etcd
+        if etcd is not None and not etcd.leader():
+            return "the engine has no leader"
+        return self.ask(self._broken())
+
+    async def _broken(self) -> str:
+        mgms = self.cluster.mgms
+        wanted = len(self.cluster.fsts) * 2
+        sights = [await self.desk.sight(host) for host in mgms]
+        serving = [one.host for one in sights if one.role == "master"]
+        if len(serving) != 1:
+            return f"masters: {serving}, {[(s.host, s.role, s.text) for s in sights]}"
+        for host in mgms:
+            try:
+                records = (await self.desk.admin(host, "fs", "ls")).records
+            except (ThesanError, OSError) as error:
+                return f"{host} has no fs ls: {error}"
+            if bad := bad_filesystems(records):
+                return f"{host} says {bad}"
+            if len(records) != wanted:
+                return f"{host} knows {len(records)} of {wanted} filesystems"
+        different = await compare(self.desk, mgms)
+        return f"views differ: {different}" if different else ""
+
+    def wait_whole(self, seconds_max: float = WHOLE_SECONDS_MAX) -> float:
+        """Wait until one MGM leads, all answer alike, all filesystems are up; the seconds."""
+        began = time.monotonic()
+        why = "not looked yet"
+        while time.monotonic() - began < seconds_max:
+            why = self.broken()
+            if not why:
+                return time.monotonic() - began
+            time.sleep(POLL_SECONDS)
+        raise BedError(f"the cluster is not whole after {seconds_max:.0f} s: {why}")
+
+    def equal_views(self, hosts: Sequence[str], seconds_max: float) -> tuple[float, str]:
+        """(seconds until all admin views of these MGMs were the same, what still differs)."""
+        return self.ask(until_equal(self.desk, hosts, seconds_max))
+
+    # -- records ---------------------------------------------------------------------------------
+    def sightings(self) -> list[Sighting]:
+        """What the prober saw of the MGMs."""
+        return [s for s in load(self.sight_record, Sighting) if isinstance(s, Sighting)]
+
+    def fs_sightings(self) -> list[FsSighting]:
+        """What the prober saw of the filesystems."""
+        return [s for s in load(self.fs_record, FsSighting) if isinstance(s, FsSighting)]
+
+    # -- clients ---------------------------------------------------------------------------------
+    def start_prober(self) -> None:
+        """From now on somebody looks at every MGM ten times a second."""
+        places = ",".join(f"{h}={self.cluster.mgm_address(h)}" for h in self.cluster.mgms)
+        words = [sys.executable, "-m", "benchmarks.failover.prober", places]
+        words += [str(self.sight_record), str(self.fs_record), str(self.cluster.keytab)]
+        self._prober = self._spawn("o1", words, self.cluster.root / "prober.log")
+        self._expect(self._prober, "ready", "the prober starts", self.cluster.root / "prober.log")
+
+    def configure(self) -> None:
+        """Two replicas of each file, and a place where everybody may write."""
+
+        master = self.wait_master()
+
+        async def work() -> None:
+            for key, value in (("policy.layout", "replica"), ("policy.nstripes", "2")):
+                await self.desk.admin(
+                    master, "space", "config", space="default", key=key, value=value
+                )
+
+        if len(self.cluster.fsts) > 1:
+            self.ask(work())
+
+    def start_clients(self, name: str, *, rate: float = 20.0, xrdcp: bool = True) -> Clients:
+        """Lanes and xrdcp, in directories of their own; returns when all of them work."""
+        root = self.cluster.root / "clients" / name
+        root.mkdir(parents=True, exist_ok=True)
+        words = [sys.executable, "-m", "benchmarks.failover.lanes", self.cluster.url]
+        words += [f"/{name}", str(root / "lanes.jsonl"), str(self.cluster.keytab), str(rate)]
+        clients = Clients(
+            self._spawn("c1", words, root / "lanes.log"),
+            None,
+            root / "lanes.jsonl",
+            root / "xrdcp.jsonl",
+        )
+        if xrdcp:
+            self.ask(self._open_to_all(f"/{name}-xrdcp"))
+            addresses = ",".join(self.cluster.mgm_address(host) for host in self.cluster.mgms)
+            words = [sys.executable, "-m", "benchmarks.failover.xrdcp", addresses]
+            words += [f"/{name}-xrdcp", str(root / "xrdcp.jsonl"), str(root / "xrdcp")]
+            clients.xrdcp = self._spawn("c1", words, root / "xrdcp.log")
+        self._expect(clients.lanes, "ready", "the lanes work", root / "lanes.log")
+        if clients.xrdcp is not None:
+            self._expect(clients.xrdcp, "ready", "xrdcp works", root / "xrdcp.log")
+        return clients
+
+    async def _open_to_all(self, path: str) -> None:
+        async with library.connect(
+            self.cluster.url, keytab=str(self.cluster.keytab), patience_seconds=30.0
+        ) as fs:
+            await fs.mkdir(path)
+            await fs.chmod(path, WORLD_WRITABLE)
+
+    def stop_clients(self, clients: Clients) -> Verdict:
+        """End them after what is under way, read everything back, judge."""
+        _tell(clients.lanes)
+        if clients.xrdcp is not None:
+            _tell(clients.xrdcp)
+        log = clients.lane_record.with_name("lanes.log")
+        line = self._line(clients.lanes, "the verdict", VERDICT_SECONDS_MAX, log)
+        verdict = msgspec.convert(json.loads(line), type=Verdict)
+        clients.lanes.wait(VERDICT_SECONDS_MAX)
+        if clients.xrdcp is not None:
+            clients.xrdcp.wait(VERDICT_SECONDS_MAX)
+        for process in (clients.lanes, clients.xrdcp):
+            if process in self._spawned:
+                self._spawned.remove(process)
+        return verdict
+
+    def _spawn(self, host: str, words: Sequence[str], log: Path) -> "subprocess.Popen[str]":
+        process = self.cluster.spawn(host, words, log)
+        self._spawned.append(process)
+        return process
+
+    def _expect(self, process: "subprocess.Popen[str]", word: str, what: str, log: Path) -> None:
+        line = self._line(process, what, CLIENTS_READY_SECONDS_MAX, log)
+        if line != word:
+            raise BedError(f"{what}: said {line!r}; {_tail(log)}")
+
+    def _line(
+        self, process: "subprocess.Popen[str]", what: str, seconds_max: float, log: Path
+    ) -> str:
+        """Next line of a process within a deadline."""
+        assert process.stdout is not None
+        stream = process.stdout
+        lines: list[str] = []
+
+        async def read() -> None:
+            lines.append(await asyncio.to_thread(stream.readline))
+
+        try:
+            self._runner.run(_within(read(), seconds_max))
+        except TimeoutError:
+            process.kill()
+            raise BedError(f"{what}: nothing after {seconds_max:.0f} s; {_tail(log)}") from None
+        return lines[0].strip()
+
+    def close(self) -> None:
+        """End everything that was started here."""
+        if self._prober is not None:
+            _tell(self._prober)
+        for process in self._spawned:
+            if process is not self._prober:
+                process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            process.kill()
+            process.wait(5)
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    with contextlib.suppress(OSError):
+                        stream.close()
+        with self.network.inside("o1"), contextlib.suppress(Exception):
+            self._runner.run(self._close_desk())
+        self._runner.close()
+
+    async def _close_desk(self) -> None:
+        self.desk.close()
+
+
+async def _within(work: Coroutine[Any, Any, None], seconds: float) -> None:
+    async with asyncio.timeout(seconds):
+        await work
+
+
+def _tell(process: "subprocess.Popen[str]") -> None:
+    """Say the word that ends it."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):
+        process.stdin.write("stop\n")
+        process.stdin.flush()
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")[-1500:] if log.exists() else ""
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+
+
+@contextlib.contextmanager
+def bed(root: Path, settings: Settings | None = None, prefix: str = "") -> Iterator[Bed]:
+    """A whole cluster below `root` with a prober; taken down at the end, records stay."""
+    remove_forsaken()
+    cluster = Cluster(root, settings or Settings(), prefix)
+    try:
+        cluster.start()
+        one = Bed(cluster)
+        try:
+            one.wait_whole()
+            one.configure()
+            one.start_prober()
+            yield one
+        finally:
+            one.close()
+    finally:
+        cluster.stop()
