@@ -200,6 +200,17 @@ CAPABILITY_CLOCK_SKEW_SECONDS: Final = 30
 NONCE_COUNT_MAX: Final = 200_000
 """Nonces an FST remembers: 300 s of 600 opens/s."""
 
+JOIN_TOKEN_SECONDS: Final = 3600
+"""Life of an invitation: long enough to install a machine, short enough to be forgotten."""
+JOIN_TOKEN_SECONDS_MAX: Final = 7 * 86400
+"""Longest life of an invitation: over a weekend."""
+JOIN_TOKEN_BYTES_MAX: Final = 8 * KIB
+"""Text of a token: a secret and some addresses, some 200 bytes."""
+JOIN_BOX_BYTES_MAX: Final = 32 * KIB
+"""A sealed invitation: a keytab of many keys, within CONFIG_VALUE_BYTES_MAX."""
+JOIN_COUNT_MAX: Final = 16
+"""Invitations that wait at a time: more than an instance has MGMs."""
+
 # -- control -----------------------------------------------------------------------------------
 BEAT_SECONDS: Final = 1.0
 """Interval of an FST's beat to every MGM."""
