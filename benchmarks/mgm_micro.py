@@ -27,6 +27,7 @@ from thesan.worlds.real.log import Level, RealLog
 from thesan.worlds.real.world import RealWorld
 from thesan.worlds.simulated.memory_engine import MemoryEngine, MemoryJournal
 from thesan.worlds.simulated.memory_store import MemoryStore
+from thesan.worlds.simulated.pacemaker import SimPacemaker
 
 SID = b"\1\0"
 FILES = 1000
@@ -60,12 +61,10 @@ async def start() -> Mgm:
     """A master with FILES files of one replica, on FST_COUNT FSTs that beat once."""
     keytab = format_keytab(make_keytab([Key(1, b"k" * 32, 0)])).decode()
     engine = MemoryEngine(MemoryJournal(), Random(1))
-    mgm = Mgm(
-        RealWorld(RealLog(level=Level.ERROR)),
-        MgmConfig(port=0, keytab=keytab),
-        engine,
-        MemoryStore(),
-    )
+    world = RealWorld(RealLog(level=Level.ERROR))
+    config = MgmConfig(port=0, keytab=keytab)
+    pacemaker = SimPacemaker(engine, world.clock)
+    mgm = Mgm(world, config, engine, MemoryStore(), None, pacemaker)
     await mgm.start()
     await mgm.until_master()
     root, fst = Peer(ROOT), Peer(FST)

@@ -127,6 +127,7 @@ async def _run_mgm(world: RealWorld, options: argparse.Namespace, settings: dict
     from thesan.roles.mgm.config import parse_settings
     from thesan.roles.mgm.service import Mgm
     from thesan.worlds.real.engines import open_engine
+    from thesan.worlds.real.pacemaker import ThreadPacemaker
     from thesan.worlds.real.rocks_store import RocksStore
 
     config = parse_settings(settings)
@@ -137,7 +138,9 @@ async def _run_mgm(world: RealWorld, options: argparse.Namespace, settings: dict
         store = RocksStore(str(options.data / "namespace"))
         try:
             flush = partial(asyncio.to_thread, store.flush)
-            await _serve(world, Mgm(world, config, engine, store, flush), options.listen_fd)
+            pacemaker = ThreadPacemaker(partial(open_engine, journal), world.clock)
+            mgm = Mgm(world, config, engine, store, flush, pacemaker)
+            await _serve(world, mgm, options.listen_fd)
         finally:
             await asyncio.to_thread(store.close)
     finally:

@@ -24,6 +24,7 @@ from thesan.roles.mgm.sessions import Session
 from thesan.worlds.simulated.loop import SimLoop
 from thesan.worlds.simulated.memory_engine import MemoryEngine, MemoryJournal
 from thesan.worlds.simulated.memory_store import MemoryStore
+from thesan.worlds.simulated.pacemaker import SimPacemaker
 from thesan.worlds.simulated.world import SimWorld
 
 SECRET = b"k" * 32
@@ -54,6 +55,9 @@ class Peer:
         self.sent.append(data)
         self._arrived.set()
 
+    def wait_then_answer(self, sid: bytes, seconds: int) -> None:
+        self.announced = getattr(self, "announced", 0) + 1
+
     def close(self) -> None:
         self.is_closed = True
         self._arrived.set()
@@ -81,10 +85,17 @@ def frames_of(data: bytes) -> list[tuple[bytes, int, bytes]]:
 class Bench:
     """One MGM and the ways to talk to it."""
 
-    def __init__(self, loop: SimLoop, **settings: Any) -> None:
+    def __init__(
+        self,
+        loop: SimLoop,
+        name: str = "mgm",
+        journal: MemoryJournal | None = None,
+        **settings: Any,
+    ) -> None:
         self.loop = loop
+        self.name = name
         self.settings = settings
-        self.journal = MemoryJournal()
+        self.journal = journal if journal is not None else MemoryJournal()
         self.store = MemoryStore()
         self.engine: MemoryEngine
         self.mgm: Mgm
@@ -96,16 +107,18 @@ class Bench:
     def start(self, *, wait: bool = True) -> None:
         """A new process on the same journal and store."""
         self.number += 1
-        self.process = self.loop.network.process("mgm", f"mgm{self.number}")
+        self.process = self.loop.network.process(self.name, f"mgm{self.number}")
         world = SimWorld(self.loop, self.process)
-        self.engine = MemoryEngine(self.journal, Random(self.number))
+        self.engine = MemoryEngine(self.journal, Random(f"{self.name} {self.number}"))
         values = {
-            "host": "mgm",
-            "advertise": "mgm:1094",
+            "host": self.name,
+            "advertise": f"{self.name}:1094",
             "keytab": format_keytab(KEYTAB).decode(),
             **self.settings,
         }
-        self.mgm = Mgm(world, MgmConfig(**values), self.engine, self.store, self.flush)
+        pacemaker = SimPacemaker(self.engine, world.clock)
+        config = MgmConfig(**values)
+        self.mgm = Mgm(world, config, self.engine, self.store, self.flush, pacemaker)
         self.run(self.mgm.start())
         if wait:
             self.run(asyncio.wait_for(self.mgm.until_master(), 30))
@@ -200,6 +213,24 @@ class Bench:
         assert status == Status.OK, (status, body)
         return messages.decode_reply(body)
 
+    async def call(self, message: Any, who: Identity = FST) -> Any:
+        """As `control`, for a task of its own; only for messages that are answered with ok."""
+        peer = Peer(who)
+        query = Query(b"\0\7", QueryCode.OPAQUE, args=messages.encode_request(message))
+        answer = self.mgm.handle(peer, query)
+        while answer is None and not peer.frames:
+            await peer.wait()
+        _, status, body = peer.frames[0] if answer is None else frames_of(answer)[0]
+        assert status == Status.OK
+        return messages.decode_reply(body)
+
+    def redirect_of(self, message: Any, who: Identity = ROOT) -> str:
+        """Host that a control message is redirected to."""
+        query = Query(b"\0\7", QueryCode.OPAQUE, args=messages.encode_request(message))
+        status, body = self.ask(query, who)
+        assert status == Status.REDIRECT, (status, body)
+        return parse_redirect(body).host
+
     def admin(self, noun: str, verb: str, who: Identity = ROOT, **args: Any) -> Any:
         return self.control(messages.Admin(noun=noun, verb=verb, args=args), who)
 
@@ -235,6 +266,28 @@ class Bench:
             )
         )
 
+    def beat_only(self, number: int = 1, *, fs: int = 1) -> Any:
+        """The same beat at an MGM that need not be master: what is registered already."""
+        node = f"fst{number}:1095"
+        states = self.mgm.desk.view.filesystems_of(node)
+        assert len(states) == fs
+        reports = [
+            messages.FsReport(
+                state.fsid,
+                state.record.uuid,
+                state.record.path,
+                boot="booted",
+                capacity_bytes=100 * GIB,
+                free_bytes=50 * GIB,
+                free_files=10**6,
+            )
+            for state in states
+        ]
+        report = messages.NodeReport(geotag=f"rack{number}")
+        return self.control(
+            messages.Beat(node=node, boot_id="b", report=report, filesystems=reports)
+        )
+
     def store_file(self, path: str, size: int = 10, who: Identity = ROOT, **open_args: Any) -> int:
         """Open for writing and commit as the head FST would; the fid."""
         from thesan.core.wire.numbers import OpenFlag
@@ -257,6 +310,67 @@ class Bench:
             **changes,
         }
         return self.control(messages.Commit(**values))
+
+
+class Trio:
+    """Three MGMs on one journal, each on a machine of its own."""
+
+    def __init__(self, loop: SimLoop, count: int = 3, **settings: Any) -> None:
+        self.loop = loop
+        self.journal = MemoryJournal()
+        names = [f"mgm{number + 1}" for number in range(count)]
+        mgms = tuple(f"{name}:1094" for name in names)
+        self.benches = [Bench(loop, name, self.journal, mgms=mgms, **settings) for name in names]
+        self.outside = loop.network.process("client", "client")
+
+    def start(self) -> None:
+        for bench in self.benches:
+            bench.start(wait=False)
+
+    def run(self, work: Any) -> Any:
+        return self.loop.run_until_complete(self.loop.start(self.outside, work, "test"))
+
+    def sleep(self, seconds: float) -> None:
+        self.run(asyncio.sleep(seconds))
+
+    def until_master(self, but: Bench | None = None) -> Bench:
+        """The one that serves as master, but not that one; it must not take long."""
+
+        async def wait() -> Bench:
+            async with asyncio.timeout(30):
+                while True:
+                    for bench in self.benches:
+                        if bench is not but and bench.mgm.master is not None:
+                            return bench
+                    await asyncio.sleep(0.01)
+
+        found = self.run(wait())
+        assert isinstance(found, Bench)
+        return found
+
+    def peer(self, who: Identity = ROOT) -> Peer:
+        async def make() -> Peer:
+            return Peer(who)
+
+        found = self.run(make())
+        assert isinstance(found, Peer)
+        return found
+
+    def send(self, bench: Bench, peer: Peer, request: Any) -> Any:
+        """Hand over one request; what comes at once."""
+        return bench.send(peer, request)
+
+
+@pytest.fixture
+def trio(loop: SimLoop) -> Trio:
+    """Not started yet."""
+    return Trio(loop)
+
+
+@pytest.fixture
+def make_trio(loop: SimLoop) -> Callable[..., Trio]:
+    """With other settings, or another number of them."""
+    return lambda count=3, **settings: Trio(loop, count, **settings)
 
 
 @pytest.fixture

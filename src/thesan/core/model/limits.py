@@ -423,8 +423,8 @@ WATCH_SECONDS: Final = 1.0
 """How often an MGM looks which FSTs have come and gone, for the log and stat texts."""
 MGM_DRAIN_SECONDS_MAX: Final = 5.0
 """Time for pending changes to become durable when an MGM is stopped."""
-BECOME_MASTER_SECONDS_MAX: Final = 5.0
-"""Longest pause between tries to become master; the first follows after a tenth of a second."""
+ROLE_RETRY_SECONDS_MAX: Final = 5.0
+"""Longest pause before an MGM whose role ended by a fault begins anew; the first is 20 ms."""
 LISTING_POLL_SECONDS: Final = 0.05
 """How often a long listing looks whether its slow reader has room for the next chunk."""
 CHECKPOINT_SECONDS: Final = 5.0
@@ -467,6 +467,12 @@ WATCH_SECONDS_MAX: Final = 60.0
 """Longest poll for a newer master: shorter than what firewalls forget an idle connection after."""
 CLAIM_SECONDS_MAX: Final = 2.0
 """A claim that the engine does not settle by then is decided anew: the master may live again."""
+MGM_BEAT_SECONDS: Final = 1.0
+"""Interval of the beats between MGMs; a change of role is told at once."""
+MGM_SILENCE_SECONDS_MAX: Final = 3.0
+"""What an MGM said is forgotten after so long: it is offline then."""
+MGM_BEAT_CALL_SECONDS_MAX: Final = 2.0
+"""An MGM that does not answer a beat by then is dialled anew."""
 HISTORY_KEPT_MAX: Final = 100
 """Stories of master switches kept in the journal."""
 
@@ -504,6 +510,20 @@ CLIENT_STAGGER_SECONDS: Final = 0.25
 CLIENT_PROBE_SECONDS: Final = 1.0
 """Silence of a connection with requests in flight after which a ping is sent; of a ping, after
 which its host is asked by a second connection; and of that one: a dead host is left after 3 s."""
+CLIENT_MGM_DIAL_SECONDS: Final = 1.0
+"""First bound of a dial to an MGM, doubled up to the dial's own: an MGM is one of several."""
+CLIENT_MASTER_WAITS_MAX: Final = 5
+"""Waits of one request at the same master after which another MGM is asked who it is."""
+CLIENT_SLOW_SECONDS: Final = 0.2
+"""A request that waits longer makes the client watch all MGMs: many times a usual answer."""
+CLIENT_WATCH_AFTER_SECONDS: Final = 5.0
+"""A client that asks something when it is so old watches all MGMs from then on."""
+CLIENT_WATCH_SECONDS: Final = 20.0
+"""A long poll for news of a master: short enough that no middle box forgets the connection."""
+CLIENT_WATCH_GRACE_SECONDS: Final = 5.0
+"""A long poll that is so late is a sign of a dead connection."""
+CLIENT_WATCH_PAUSE_SECONDS: Final = 0.2
+"""Pause after a long poll that was answered at once and brought no news."""
 CLIENT_DARK_UPLOAD_SECONDS: Final = 10.0
 """A host that does not even take connections is given so long before an upload to it is lost: a
 switch that restarts is longer away than most, and the upload would begin from its start."""

@@ -23,7 +23,6 @@ from thesan.core.model.errors import Corrupt, Fenced, JournalError, Unavailable
 from thesan.core.model.ids import Seq
 from thesan.core.model.limits import (
     APPEND_SECONDS_MAX,
-    JOURNAL_BEAT_SECONDS,
     JOURNAL_RETRY_SECONDS,
     JOURNAL_RETRY_SECONDS_MAX,
 )
@@ -33,6 +32,7 @@ from thesan.ports.engine import Engine, Owner
 OnCommit = Callable[[Seq], None]
 OnFailed = Callable[[JournalError], None]
 OnBatch = Callable[[Position], None]
+OnConfirmed = Callable[[float], None]
 _Token = tuple[OnCommit | None, OnFailed | None]
 
 
@@ -43,6 +43,8 @@ class JournalWriter:
     `on_lost(reason)` is called once, after every pending op has failed, when this mastership can
     never write again. `on_batch(position)` is called after the op callbacks of each entry: the
     place to store its changes with their position and to release what waits for it.
+    `on_confirmed(sent_s)` is called before those, with the `clock` at which the append was sent
+    that made the entry durable: until then this node certainly was the owner.
     A callback must not raise; one that does is reported to the loop's exception handler.
     """
 
@@ -55,7 +57,8 @@ class JournalWriter:
         on_lost: Callable[[str], None],
         *,
         on_batch: OnBatch | None = None,
-        beat_seconds: float = JOURNAL_BEAT_SECONDS,
+        on_confirmed: OnConfirmed | None = None,
+        clock: Callable[[], float] | None = None,
         append_seconds_max: float = APPEND_SECONDS_MAX,
     ) -> None:
         self.owner = owner
@@ -63,22 +66,19 @@ class JournalWriter:
         """Newest durable entry of the journal."""
         self.lost: str | None = None
         """Why this mastership is over; None while it is not."""
-        self.confirmed_at = float("-inf")
-        """`loop.time()` at which the last confirmed append or beat was sent."""
         self.unsettled_since: float | None = None
         """`loop.time()` since which an append waits for its outcome; None when none does."""
         self._engine = engine
         self._crc = prev_crc
         self._on_lost = on_lost
         self._on_batch = on_batch
-        self._beat_seconds = beat_seconds
+        self._on_confirmed = on_confirmed
+        self._clock = clock if clock is not None else asyncio.get_running_loop().time
         self._append_seconds_max = append_seconds_max
         self._batcher: Batcher[_Token] = Batcher(start_seq)
         self._settled: deque[tuple[Batch[_Token], Position]] = deque()
         self._flushes: deque[tuple[Seq, asyncio.Future[None]]] = deque()
         self._wake: asyncio.Future[None] | None = None
-        self._beat_timer: asyncio.TimerHandle | None = None
-        self._beat_wanted = False
         self._tasks = TaskOwner("journal", self._crashed)
 
     # -- for the master --------------------------------------------------------------------------
@@ -103,9 +103,8 @@ class JournalWriter:
         return self._batcher.pending_bytes
 
     def start(self) -> None:
-        """Begin to write and to beat. Call once, with the loop running."""
+        """Begin to write. Call once, with the loop running."""
         self._tasks.start("write", self._run())
-        self._arm_beat()
 
     def expect(self, op: bytes) -> Seq:
         """The seq that `op` gets if it is submitted before the next await.
@@ -166,9 +165,6 @@ class JournalWriter:
                 batch = self._batcher.cut()
                 if batch is not None:
                     await self._write_batch(batch)
-                elif self._beat_wanted:
-                    self._beat_wanted = False
-                    await self._beat()
                 else:
                     self._wake = loop.create_future()
                     await self._wake
@@ -193,7 +189,7 @@ class JournalWriter:
         is_unsure = False
         self.unsettled_since = loop.time()
         while True:
-            sent_at = loop.time()
+            sent_s = self._clock()
             try:
                 async with asyncio.timeout(self._append_seconds_max):
                     await self._engine.append(self.owner, seq, data)
@@ -204,7 +200,8 @@ class JournalWriter:
                 if not is_unsure:
                     raise
             else:
-                self.confirmed_at = sent_at
+                if self._on_confirmed is not None:
+                    self._call(self._on_confirmed, sent_s)
                 break
             if await self._read_back(seq, data):
                 break
@@ -231,30 +228,6 @@ class JournalWriter:
         if found:
             raise Corrupt(f"journal entry {seq} has other bytes than its only writer sent")
         return False
-
-    # -- beats -----------------------------------------------------------------------------------
-    def _arm_beat(self) -> None:
-        loop = asyncio.get_running_loop()
-        delay = max(0.0, self.confirmed_at + self._beat_seconds - loop.time())
-        self._beat_timer = loop.call_later(delay, self._beat_time_came)
-
-    def _beat_time_came(self) -> None:
-        loop = asyncio.get_running_loop()
-        if loop.time() < self.confirmed_at + self._beat_seconds:
-            self._arm_beat()
-            return
-        self._beat_wanted = True
-        self._wake_up()
-        self._beat_timer = loop.call_later(self._beat_seconds, self._beat_time_came)
-
-    async def _beat(self) -> None:
-        sent_at = asyncio.get_running_loop().time()
-        try:
-            async with asyncio.timeout(self._append_seconds_max):
-                await self._engine.beat(self.owner)
-        except (Unavailable, TimeoutError):
-            return  # Whether it was seen matters to nobody; the next one is due soon.
-        self.confirmed_at = sent_at
 
     def _wake_up(self) -> None:
         if self._wake is not None and not self._wake.done():
@@ -289,8 +262,6 @@ class JournalWriter:
             return False
         self.lost = str(error)
         self.unsettled_since = None
-        if self._beat_timer is not None:
-            self._beat_timer.cancel()
         while self._settled:
             self._deliver()
         never_sent = error if isinstance(error, Fenced) else Fenced(str(error))

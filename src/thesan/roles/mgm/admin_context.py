@@ -12,16 +12,18 @@ from thesan.ports.engine import EngineStatus
 from thesan.ports.host import HostLoad
 from thesan.roles.mgm.admin.context import MgmFigures, Session
 from thesan.roles.mgm.master import Master
+from thesan.roles.mgm.process import Process
 from thesan.roles.mgm.tickets import Work
 from thesan.roles.mgm.view import ClusterView
 
 
 class MasterContext:
-    """AdminContext over a Master."""
+    """AdminContext over the object graph of a role."""
 
-    def __init__(self, master: Master, boot_s: float, engine: EngineStatus) -> None:
+    def __init__(self, master: Master, process: Process, engine: EngineStatus) -> None:
         self._master = master
-        self._boot_s = boot_s
+        self._process = process
+        self._boot_s = master.now_s() - process.started_s
         self.engine = engine
         """As last looked at; `mastership` looks every few seconds."""
 
@@ -63,7 +65,8 @@ class MasterContext:
 
     def figures(self) -> MgmFigures:
         """What this process knows of itself."""
-        master, engine = self._master, self.engine
+        master, engine, process = self._master, self.engine, self._process
+        leader = process.leader()
         counters = queries.counters(master.namespace)
         return MgmFigures(
             instance=master.config.instance,
@@ -71,10 +74,10 @@ class MasterContext:
             version=__version__,
             start_ns=master.figures.start_ns,
             boot_s=self._boot_s,
-            is_master=True,
-            master=master.address,
-            mgms=master.config.mgms or (master.address,),
-            epoch=master.epoch,
+            is_master=master.is_master,
+            master=leader.master_address,
+            mgms=process.members,
+            epoch=leader.epoch,
             committed_seq=master.pipeline.held.committed,
             pending_ops=master.pipeline.pending_ops,
             held_answers=master.pipeline.held.count,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from thesan.core.leadership.timing import TIMINGS
 from thesan.core.model.addresses import is_address
 from thesan.core.model.errors import ConfigError
 
@@ -25,7 +26,10 @@ class MgmConfig:
     instance: str = "thesan"
     """Name of the instance, the same on all its MGMs."""
     mgms: tuple[str, ...] = ()
-    """`host:port` of every MGM of the instance; empty: this one alone."""
+    """`host:port` of every MGM of the instance, read at the very first start; after it the journal
+    says who is a member (`thesan mgm ls`). Empty: this one alone."""
+    failover: str = "normal"
+    """How fast a lost master is noticed: fast, normal or slow; the same on all MGMs."""
     security: tuple[str, ...] = SECURITY_PROTOCOLS
     """Authentication protocols offered. Empty: nobody is asked, everybody is nobody."""
     keytab: str = field(default="", repr=False)
@@ -54,6 +58,8 @@ class MgmConfig:
                 if not is_address(address)
             ),
         ]
+        if self.failover not in TIMINGS:
+            faults.append(f"failover: {self.failover!r} is none of {', '.join(TIMINGS)}")
         if not 0 <= self.port <= 65535:
             faults.append(f"port: {self.port} is not a TCP port")
         if not self.instance or not self.instance.replace("-", "").replace("_", "").isalnum():

@@ -12,17 +12,12 @@ from thesan.core.control.messages import (
     MAGIC,
     Admin,
     Beat,
-    CheckpointPage,
     Commit,
     FileOp,
     FileOpReply,
     FsRegister,
     Inquire,
-    JournalPage,
-    Leader,
-    MgmBeat,
     Reply,
-    Watch,
     decode_request,
     encode_reply,
 )
@@ -31,7 +26,7 @@ from thesan.core.model.identity import Identity
 from thesan.core.namespace.ops import RememberResult, Result
 from thesan.core.wire import responses
 from thesan.io.transport.server import ServerConnection
-from thesan.roles.mgm import file_operations, fsts
+from thesan.roles.mgm import any_role, file_operations, fsts
 from thesan.roles.mgm.admin import dispatch, fs
 from thesan.roles.mgm.admin.context import Change
 from thesan.roles.mgm.commits import commit
@@ -40,6 +35,8 @@ from thesan.roles.mgm.metadata import caller
 from thesan.roles.mgm.operations import operation_id
 
 Answer = bytes | None
+OfRole = Beat | Commit | Inquire | FsRegister | Admin | FileOp
+"""What is answered from the object graph of a role; the others are any_role.KINDS."""
 _M = TypeVar("_M", Admin, FileOp)
 
 
@@ -48,6 +45,18 @@ def control(master: Master, connection: ServerConnection, sid: bytes, body: byte
     if not body.startswith(MAGIC):
         raise OperationError(errno.ENOTSUP, "opaque queries are thesan's control messages only")
     message = decode_request(body)
+    if isinstance(message, any_role.KINDS):
+        return any_role.answer(master.process, connection, sid, message)
+    if isinstance(message, Beat):
+        authorise(DAEMON_NOUN, "beat", caller(connection))
+        master.process.note_beat(message, master.now_s())
+    return handle_message(master, connection, sid, message)
+
+
+def handle_message(
+    master: Master, connection: ServerConnection, sid: bytes, message: OfRole
+) -> Answer:
+    """Answer one message from what this role knows. Raises OperationError."""
     master.figures.count(type(message))
     who = caller(connection)
     match message:
@@ -67,13 +76,6 @@ def control(master: Master, connection: ServerConnection, sid: bytes, body: byte
             return _admin(master, connection, sid, message)
         case FileOp():
             return _file_op(master, connection, sid, message)
-        case Watch():
-            return _send(master, connection, sid, _leader(master))
-        case MgmBeat():
-            raise OperationError(errno.ENOTSUP, "this MGM is alone")
-        case CheckpointPage() | JournalPage():
-            # Served in every role, by checkpoint_service; the process hands them over before.
-            raise OperationError(errno.ENOTSUP, "this MGM keeps neither segments nor checkpoints")
         case _:
             assert_never(message)
 
@@ -82,11 +84,6 @@ def _send(master: Master, connection: ServerConnection, sid: bytes, reply: Reply
     """What shows anything that is in memory waits until all of that is durable."""
     data = responses.ok(sid, encode_reply(reply))
     return master.pipeline.answer_at_head(connection, data)
-
-
-def _leader(master: Master) -> Leader:
-    mgms = list(master.config.mgms) or [master.address]
-    return Leader(master.epoch, master.address, mgms, "master", int(master.pipeline.held.committed))
 
 
 def _register(
@@ -115,6 +112,7 @@ def _admin(master: Master, connection: ServerConnection, sid: bytes, message: Ad
     outcome = dispatch.run(master.context, _without_role(message), who)
     if not isinstance(outcome, Change):
         outcome.seq = master.pipeline.head
+        outcome.age_ms = master.age_ms()
         return _send(master, connection, sid, outcome)
     reply = outcome.reply
     ops = list(outcome.ops)

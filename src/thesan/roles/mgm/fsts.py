@@ -16,6 +16,8 @@ def beat(master: Master, message: Beat) -> BeatReply:
     """
     view = master.view
     view.beat(message, master.now_s())
+    if not master.is_master:
+        return _beat_at_standby(master, message)
     done = _deletions_done(master, message)
     _, filesystems = view.node_config(message.node)
     config_seq = master.config_number
@@ -23,11 +25,24 @@ def beat(master: Master, message: Beat) -> BeatReply:
         master=True,
         epoch=master.epoch,
         master_address=master.address,
-        mgms=list(master.config.mgms) or [master.address],
+        mgms=list(master.process.members),
         config_seq=config_seq,
         active=view.node_active(message.node),
         filesystems=None if message.config_seq == config_seq else _known(master, filesystems),
         deletions=_deletions_wanted(master, [fs.fsid for fs in filesystems], done),
+    )
+
+
+def _beat_at_standby(master: Master, message: Beat) -> BeatReply:
+    """The beat is in the view; what there is to obey, the master says."""
+    leader = master.process.leader()
+    return BeatReply(
+        master=False,
+        epoch=leader.epoch,
+        master_address=leader.master_address,
+        mgms=leader.mgms,
+        config_seq=message.config_seq,
+        active=master.view.node_active(message.node),
     )
 
 

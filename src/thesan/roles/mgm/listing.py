@@ -64,7 +64,17 @@ class _Stream:
         self._who = who
 
     async def run(self, tag: int, body: bytes, after: str | None) -> None:
-        """Send `body`, the first chunk, and everything after the name `after`."""
+        """Send `body`, the first chunk, and everything after the name `after`.
+
+        When this MGM's role ends meanwhile, the client is disconnected and asks again.
+        """
+        try:
+            await self._send(tag, body, after)
+        except asyncio.CancelledError:
+            self._connection.close()
+            raise
+
+    async def _send(self, tag: int, body: bytes, after: str | None) -> None:
         master, connection, sid = self._master, self._connection, self._request.sid
         while after is not None:
             await master.pipeline.durable(tag)

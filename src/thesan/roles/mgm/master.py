@@ -1,15 +1,16 @@
 """Master: everything that lives as long as one mastership, and the few verbs that all requests use.
 
 Built fresh by `mastership` from the store and the journal, dropped whole when the mastership ends:
-nothing in here is ever converted from one role to another.
+nothing in here is ever converted from one role to another. A standby builds one too, over a
+pipeline that takes no change, and answers reads from it: its desk.
 """
 
 import asyncio
 import errno
 from collections.abc import Callable, Mapping, Sequence
 
-from thesan.core.authority.keytab import Keytab
 from thesan.core.authority.rules import VID_SECTION, VidRules, parse_rules
+from thesan.core.leadership.records import MEMBER_SECTION
 from thesan.core.model.errors import OperationError
 from thesan.core.model.ids import Epoch, Fid, NodeId
 from thesan.core.model.limits import FST_RETURN_SECONDS_MAX, NODE_COUNT_MAX
@@ -22,40 +23,35 @@ from thesan.core.placement.topology import Topology
 from thesan.core.wire import responses
 from thesan.io.tasks import TaskOwner
 from thesan.io.transport.server import ServerConnection
-from thesan.ports.world import World
 from thesan.roles.mgm.admin.context import AdminContext
-from thesan.roles.mgm.config import MgmConfig
 from thesan.roles.mgm.dice import Dice
 from thesan.roles.mgm.fids import Fids
-from thesan.roles.mgm.figures import Figures
-from thesan.roles.mgm.names import Names
 from thesan.roles.mgm.pipeline import Pipeline
-from thesan.roles.mgm.sessions import Sessions
+from thesan.roles.mgm.process import Process
 from thesan.roles.mgm.tickets import Tickets
 from thesan.roles.mgm.uploads import Uploads
 from thesan.roles.mgm.view import SECTIONS, ClusterView
 
 
 class Master:
-    """The object graph of one mastership. Handlers take it as their first argument."""
+    """The object graph of one role. Handlers take it as their first argument."""
 
     def __init__(
         self,
-        world: World,
-        config: MgmConfig,
-        address: str,
+        process: Process,
         epoch: Epoch,
         namespace: Namespace,
         pipeline: Pipeline,
-        keytab: Keytab,
-        sessions: Sessions,
-        names: Names,
-        figures: Figures,
         tasks: TaskOwner,
+        *,
+        is_master: bool,
     ) -> None:
-        self.world = world
-        self.config = config
-        self.address = address
+        """On a standby `pipeline` takes no change, and `epoch` is that of the master it knows."""
+        self.process = process
+        self.is_master = is_master
+        self.world = process.world
+        self.config = process.config
+        self.address = process.address
         """`host:port` under which clients know this MGM."""
         self.epoch = epoch
         self.namespace = namespace
@@ -64,21 +60,29 @@ class Master:
         self.tables = namespace.tree.tables
         """For the hot path: `tables.committed_tag`."""
         self.pipeline = pipeline
-        self.sessions = sessions
-        self.names = names
-        self.figures = figures
+        self._lease = pipeline.held.lease
+        self._boot_s = pipeline.held.clock
+        self.sessions = process.sessions
+        self.names = process.names
+        self.figures = process.figures
         self.tasks = tasks
         self.loop = asyncio.get_running_loop()
-        self.dice = Dice(world.entropy)
-        self.tickets = Tickets(keytab, self.dice, epoch, self.now_unix())
+        self.dice = Dice(process.world.entropy)
+        self.tickets = Tickets(process.keytab, self.dice, epoch, self.now_unix())
         self.uploads: Uploads[bytes] = Uploads()
-        self.view = ClusterView(lambda section: queries.config(namespace, section), self.now_s())
+        self.view = ClusterView(
+            lambda section: queries.config(namespace, section), process.started_s
+        )
+        for beat, at_s in process.beats.values():
+            self.view.beat(beat, at_s)
         self.fids = Fids(Fid(namespace.fid_limit), self._reserve_fids)
         self.dark: frozenset[int] = frozenset()
         """Filesystems that can't be read now, as of the last look of `watch`."""
         self.config_number = namespace.op_count
         """Number of the op that changed the configuration of FSTs last, or that this mastership
         began with: it only grows, also over masterships, so that an FST never goes back."""
+        self.age_ms: Callable[[], int] = _no_age
+        """How old what is answered from this may be."""
         self.context: AdminContext
         """What admin verbs see of this; set by `mastership`, which knows more than a Master."""
         self._rules: VidRules | None = None
@@ -121,8 +125,11 @@ class Master:
         """kXR_ok to a read that met what op number `tag` changed last (an inode's `seq`)."""
         if tag < self.tree.tree_tag:
             tag = self.tree.tree_tag
-        data = responses.ok(sid, body)
-        if tag <= self.tables.committed_tag:
+        return self.send(connection, tag, responses.ok(sid, body))
+
+    def send(self, connection: ServerConnection, tag: int, data: bytes) -> bytes | None:
+        """`data`, which shows what op number `tag` left: at once, or when it is certainly true."""
+        if tag <= self.tables.committed_tag and self._boot_s() < self._lease.until:
             return data
         return self.pipeline.answer(connection, tag, data)
 
@@ -148,16 +155,33 @@ class Master:
         return self._rules
 
     def _config_changed(self, section: str) -> None:
-        self.view.config_changed(section)
-        self._spaces = None
+        self._forget_config(section)
         if section in SECTIONS:
             self.config_number = self.namespace.op_count
+        if section == MEMBER_SECTION:
+            self.process.members_changed(queries.config(self.namespace, section))
         if section == VID_SECTION:
-            self._rules = None
             # Not before it is durable: who is let in under a rule would show it.
             self.pipeline.held.call(
                 self.pipeline.head, lambda: self.sessions.remap(self.rules, self.now_s())
             )
+
+    def config_applied(self, section: str) -> None:
+        """On a standby: an entry that changed this section is applied, and durable."""
+        self._forget_config(section)
+        if section == VID_SECTION:
+            self.sessions.remap(self.rules, self.now_s())
+
+    def _forget_config(self, section: str) -> None:
+        self.view.config_changed(section)
+        self._spaces = None
+        if section == VID_SECTION:
+            self._rules = None
+
+    def new_epoch(self, epoch: Epoch) -> None:
+        """On a standby: another master than before; capabilities of older epochs are refused."""
+        self.epoch = epoch
+        self.tickets = Tickets(self.process.keytab, self.dice, epoch, self.now_unix())
 
     def spaces(self) -> Mapping[str, SpaceRecord]:
         """Records of all spaces, kept until the configuration changes."""
@@ -205,3 +229,7 @@ class Master:
             if node.online_at(now_s) and fs.report is not None and fs.report.boot == "booting":
                 return True
         return False
+
+
+def _no_age() -> int:
+    return 0

@@ -280,9 +280,7 @@ def redirect_to(
     data = responses.redirect(sid, host, port, cgi)
     if tag < master.tree.tree_tag:
         tag = master.tree.tree_tag
-    if tag <= master.tables.committed_tag:
-        return data
-    return master.pipeline.answer(connection, tag, data)
+    return master.send(connection, tag, data)
 
 
 def _session(connection: ServerConnection) -> Session:

@@ -14,6 +14,7 @@ import errno
 from collections.abc import Callable, Sequence
 
 from thesan.core.journal.entry import OP_HEAD_BYTES, Position
+from thesan.core.leadership.lease import ReadLease
 from thesan.core.model.errors import OperationError, StoreError
 from thesan.core.model.ids import Seq
 from thesan.core.model.limits import BATCH_OPS_MAX
@@ -22,6 +23,21 @@ from thesan.core.namespace.state import Namespace
 from thesan.io.journal.writer import JournalWriter
 from thesan.ports.store import Store
 from thesan.roles.mgm.held import HeldAnswers, Receiver
+
+
+class _Waiter:
+    """A task in the place of a connection."""
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def reply(self, data: bytes) -> None:
+        """What was waited for is so."""
+        if not self.future.done():
+            self.future.set_result(None)
+
+    def close(self) -> None:
+        """The mastership ends, and with it the task that waits."""
 
 
 class Pipeline:
@@ -33,10 +49,15 @@ class Pipeline:
         store: Store,
         committed: Seq,
         on_broken: Callable[[str], None],
+        lease: ReadLease,
+        clock: Callable[[], float],
     ) -> None:
         """`committed`: the journal's head, all of it applied and in the store. `on_broken(why)`
-        is called once, when nothing more can be written or stored by this mastership."""
-        self.held = HeldAnswers(committed)
+        is called once, when nothing more can be written or stored by this mastership. `clock`:
+        boot seconds, as the lease counts them."""
+        self.held = HeldAnswers(committed, lease, clock)
+        self._lease = lease
+        self._sent_s = float("-inf")
         self._namespace = namespace
         self._store = store
         self._on_broken = on_broken
@@ -46,8 +67,19 @@ class Pipeline:
         """Number of the last op of each pending batch, oldest batch first."""
 
     def open(self, writer: JournalWriter) -> None:
-        """Write through `writer` from now on."""
+        """Write through `writer` from now on. On a standby nobody ever calls this, so that every
+        change is refused."""
         self._writer = writer
+
+    def confirmed(self, sent_s: float) -> None:
+        """An append or a beat that was sent at `sent_s` is in the journal."""
+        self._lease.confirmed(sent_s)
+        self._sent_s = max(self._sent_s, sent_s)
+        self.held.confirmed(sent_s)
+
+    def replayed(self, seq: Seq) -> None:
+        """On a standby: the entry is applied, stored and settled."""
+        self.held.release(seq, self._sent_s)
 
     @property
     def pending_ops(self) -> int:
@@ -118,9 +150,10 @@ class Pipeline:
 
     # -- answers -----------------------------------------------------------------------------
     def answer(self, receiver: Receiver, tag: int, data: bytes) -> bytes | None:
-        """`data` if the op of number `tag` is durable; else None, and it leaves when it is."""
+        """`data` if the op of number `tag` is durable and the read lease holds; else None, and it
+        leaves when both are so."""
         if tag <= self._namespace.committed_tag:
-            return data
+            return self.held.answer(receiver, self.held.committed, data)
         return self.held.answer(receiver, self._seq_of(tag), data)
 
     def answer_at_head(self, receiver: Receiver, data: bytes) -> bytes | None:
@@ -128,16 +161,10 @@ class Pipeline:
         return self.held.answer(receiver, self.head, data)
 
     async def durable(self, tag: int) -> None:
-        """Wait until the op of number `tag` is durable. Cancelled when the mastership ends."""
-        if tag > self._namespace.committed_tag:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-            def wake() -> None:
-                if not future.done():
-                    future.set_result(None)
-
-            self.held.call(self._seq_of(tag), wake)
-            await future
+        """Wait until what op number `tag` left may be shown. Cancelled when the mastership ends."""
+        waiter = _Waiter()
+        if self.answer(waiter, tag, b"") is None:
+            await waiter.future
 
     def _seq_of(self, tag: int) -> Seq:
         """The pending batch that holds op number `tag`. Few are pending: no index is worth it."""
@@ -163,7 +190,7 @@ class Pipeline:
                 self.broken(f"the store failed: {error}")
                 return
             namespace.settle(changes)
-        self.held.release(position.seq)
+        self.held.release(position.seq, self._sent_s)
 
     def broken(self, why: str) -> None:
         """The end of this mastership (also `on_lost` of the writer)."""

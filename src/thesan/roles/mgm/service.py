@@ -1,25 +1,34 @@
-"""The MGM process: listens, becomes master, answers, and starts anew when the mastership is lost.
+"""The MGM process: listens, lives through its roles, answers in each of them. Never ends by itself.
 
-While there is no master here, every request is answered kXR_wait: a client that is told to wait
-comes back, one that is refused or misled does not.
+    STARTING ─► STANDBY ─► (claim, replay) ─► MASTER ─► lost, handed over ─► STARTING ...
+
+A client that is told to wait comes back, one that is refused or misled does not: no connection is
+ever refused, and "not master" is never an error.
 """
 
 import asyncio
 import errno
 from collections.abc import Callable
-from enum import Enum
 from functools import partial
 from typing import Any, Final
 
 from thesan.core.authority.keytab import parse_keytab
-from thesan.core.model.errors import Fenced, JournalError, OperationError, StoreError
+from thesan.core.model.errors import (
+    ConfigError,
+    Fenced,
+    JournalError,
+    OperationError,
+    StoreError,
+    Unavailable,
+)
+from thesan.core.model.ids import Epoch
 from thesan.core.model.limits import (
-    BECOME_MASTER_SECONDS_MAX,
     FIGURES_SAMPLE_EVERY,
     JOURNAL_RETRY_SECONDS,
+    LOOP_TURN_SECONDS,
     MGM_DRAIN_SECONDS_MAX,
+    ROLE_RETRY_SECONDS_MAX,
 )
-from thesan.core.wire import responses
 from thesan.core.wire.requests import (
     Auth,
     Chmod,
@@ -52,18 +61,25 @@ from thesan.core.wire.server import MGM_SETTINGS, ServerSettings
 from thesan.io.tasks import TaskOwner
 from thesan.io.transport.server import Listener, ServerConnection, listen
 from thesan.ports.engine import Engine
+from thesan.ports.pacemaker import Pacemaker
 from thesan.ports.store import Store
 from thesan.ports.world import World
 from thesan.roles.mgm import empty, metadata, query
 from thesan.roles.mgm.attributes import fattr
 from thesan.roles.mgm.config import MgmConfig
 from thesan.roles.mgm.figures import Figures
+from thesan.roles.mgm.front import Front
 from thesan.roles.mgm.listing import dirlist
 from thesan.roles.mgm.master import Master
-from thesan.roles.mgm.mastership import Flush, Mastership, Process, take_over
+from thesan.roles.mgm.mastership import Mastership, begin_term
 from thesan.roles.mgm.names import Names
 from thesan.roles.mgm.open import open_file, truncate
+from thesan.roles.mgm.parking import Parking
+from thesan.roles.mgm.process import Flush, Process, Role
 from thesan.roles.mgm.sessions import Sessions
+from thesan.roles.mgm.standby import Mandate, Standby
+
+__all__ = ["HANDLERS", "Mgm", "Role"]
 
 Handler = Callable[[Master, ServerConnection, Any], bytes | None]
 
@@ -95,19 +111,8 @@ HANDLERS: Final[dict[type, Handler]] = {
 """What a master does with each request; others are answered kXR_Unsupported."""
 
 
-class Role(Enum):
-    """What this MGM is now."""
-
-    STARTING = "starting"
-    """On the way to mastership: claims, replays."""
-    MASTER = "master"
-    STANDBY = "standby"
-    """Another MGM is master."""
-    STOPPED = "stopped"
-
-
 class Mgm:
-    """One MGM. `engine` and `store` are the caller's: it closes them after `stop`."""
+    """One MGM. `engine`, `store` and `pacemaker` are the caller's: it closes them after `stop`."""
 
     def __init__(
         self,
@@ -115,40 +120,43 @@ class Mgm:
         config: MgmConfig,
         engine: Engine,
         store: Store,
-        flush: Flush | None = None,
+        flush: Flush | None,
+        pacemaker: Pacemaker,
     ) -> None:
         """`flush` runs `store.flush` where it does not stop the loop (a worker thread); None: the
         store is in memory, where flushing takes no time.
 
         Raises ConfigError for a keytab that can't be used.
         """
-        self.role = Role.STARTING
         self._world = world
         self._config = config
         self._engine = engine
         self._store = store
         self._flush = flush if flush is not None else self._flush_inline
+        self._pacemaker = pacemaker
         self._keytab = parse_keytab(config.keytab.encode())
         self._names = Names(world.host)
         self._sessions = Sessions(world, self._keytab, config.security, self._names)
         self._listener: Listener | None = None
         self._master: Master | None = None
+        self._term: Mastership | None = None
+        self._is_stopping = False
         self._tasks = TaskOwner("mgm", self._task_failed)
         self._turn = 0
 
     # -- life ----------------------------------------------------------------------------------
     async def start(self, sock: Any = None) -> None:
-        """Listen (on `sock` when a supervisor holds it), and begin to become master.
+        """Listen (on `sock` when a supervisor holds it), and begin to be an MGM.
 
         Raises OSError when the address can't be had.
         """
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
-        self._started_s = self._loop.time()
         self._is_ready = asyncio.Event()
-        self._figures = Figures(self._world.clock.now_ns(), self._started_s)
+        self._figures = Figures(self._world.clock.now_ns(), self._loop.time())
         self._calls = self._figures.calls
         config = self._config
+        self._parking = Parking(self.handle)
         self._listener = await listen(
             self,
             config.host,
@@ -158,7 +166,32 @@ class Mgm:
             sock=sock,
         )
         self.address = config.advertise or f"{config.host}:{self._listener.port}"
-        self._tasks.start("mastership", self._serve())
+        self.process = Process(
+            self._world,
+            config,
+            self.address,
+            self._engine,
+            self._store,
+            self._flush,
+            self._pacemaker,
+            self._keytab,
+            self._sessions,
+            self._names,
+            self._figures,
+        )
+        self._front = Front(self.process, self._parking, self._serve)
+        self._tasks.start("observer", self.process.observer.run())
+        self._tasks.start("peers", self.process.peers.run(self._tasks))
+        self._tasks.start("news", self._spread_news())
+        self._tasks.start("turns", self._tell_turns())
+        self._tasks.start("role", self._live())
+
+    @property
+    def role(self) -> Role:
+        """What it is now."""
+        if self._is_stopping or self._listener is None:
+            return Role.STOPPED if self._is_stopping else Role.STARTING
+        return self.process.role
 
     @property
     def port(self) -> int:
@@ -170,84 +203,104 @@ class Mgm:
         """The object graph of the current mastership; None while there is none."""
         return self._master
 
+    @property
+    def desk(self) -> Master | None:
+        """The object graph of the current role; None while it has none."""
+        standby = self._front.standby
+        return self._master or (standby.desk if standby is not None else None)
+
     async def until_master(self) -> None:
         """Wait until this MGM is master; the caller bounds the time."""
         await self._is_ready.wait()
 
     async def stop(self) -> None:
         """Answer what is pending, then end. Safe to call twice."""
-        self.role = Role.STOPPED
+        self._is_stopping = True
         await self._tasks.close()
         if self._listener is not None:
+            self.process.watchers.close()
+            self._parking.close()
             await self._listener.close()
             self._listener = None
+        await self._pacemaker.close()
 
-    async def _serve(self) -> None:
-        """Be master, term after term, until somebody else is."""
-        process = Process(
-            self._world,
-            self._config,
-            self.address,
-            self._engine,
-            self._store,
-            self._flush,
-            self._keytab,
-            self._sessions,
-            self._names,
-            self._figures,
-            self._started_s,
-        )
-        log = self._world.log
+    # -- roles -----------------------------------------------------------------------------------
+    async def _live(self) -> None:
+        """Role after role, for ever. What goes wrong ends a role, never this."""
         pause = JOURNAL_RETRY_SECONDS
-        while True:
-            self.role = Role.STARTING
-            lost: asyncio.Future[str] = self._loop.create_future()
-            try:
-                term = await take_over(process, partial(self._lose, lost))
-            except Fenced as error:
-                self._stand_by(str(error))
-                return
-            except (JournalError, StoreError) as error:
-                log.error("can't become master", reason=str(error), kind=type(error).__name__)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, BECOME_MASTER_SECONDS_MAX)
-                continue
-            pause = JOURNAL_RETRY_SECONDS
-            if await self._reign(term, lost):
-                return
-
-    async def _reign(self, term: Mastership, lost: "asyncio.Future[str]") -> bool:
-        """Serve until the mastership ends; True when another MGM has it then."""
         log = self._world.log
-        epoch = term.owner.epoch
+        while True:
+            began_s = self._loop.time()
+            try:
+                mandate = await self._stand_by()
+                await self._reign(mandate)
+            except (JournalError, StoreError, ConfigError) as error:
+                is_weather = isinstance(error, Unavailable | Fenced)
+                note = log.warning if is_weather else log.error
+                note("role ended", reason=str(error), kind=type(error).__name__)
+                self.process.why = f"starts anew: {error}"
+            self._set_role(Role.STARTING)
+            if self._loop.time() - began_s > ROLE_RETRY_SECONDS_MAX:
+                pause = JOURNAL_RETRY_SECONDS
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, ROLE_RETRY_SECONDS_MAX)
+
+    async def _stand_by(self) -> Mandate:
+        """Follow until the journal is ours. Raises what ended the role."""
+        process = self.process
+        standby = Standby(process)
+        try:
+            standby.start()
+            self._front.standby = standby
+            return await standby.until_claimed()
+        finally:
+            self._front.standby = None
+            process.is_eligible = False
+            await standby.close()
+
+    async def _reign(self, mandate: Mandate) -> None:
+        """Be master with this mandate, until it is over."""
+        process, log = self.process, self._world.log
+        lost: asyncio.Future[str] = self._loop.create_future()
+        lose = partial(self._lose, lost)
+        process.observer.is_idle = True
+        self._set_role(Role.STARTING, mandate.verdict.why)
+        try:
+            term = await begin_term(process, mandate, lose)
+            process.on_deposed = term.master.pipeline.broken
+            try:
+                await self._serve_term(term, mandate, lost)
+            except asyncio.CancelledError:
+                await self._abdicate(term)
+                raise
+            log.warning("mastership lost", epoch=term.owner.epoch, reason=lost.result())
+            process.why = f"lost the mastership: {lost.result()}"
+            await term.close()
+        finally:
+            process.on_deposed = lambda _: None
+            process.epoch = Epoch(0)
+            process.observer.is_idle = False
+
+    async def _serve_term(
+        self, term: Mastership, mandate: Mandate, lost: "asyncio.Future[str]"
+    ) -> None:
+        process = self.process
         if not lost.done():
-            self._master = term.master
-            self.role = Role.MASTER
+            self._master, self._term = term.master, term
+            self._set_role(Role.MASTER, mandate.verdict.why)
             self._is_ready.set()
-            log.info(
+            self._parking.wake()
+            self._world.log.info(
                 "master",
-                epoch=epoch,
+                epoch=process.epoch,
                 address=self.address,
                 geotag=self._config.geotag,
                 head=term.master.pipeline.held.committed,
                 files=term.master.context.figures().file_count,
-                seconds=round(self._loop.time() - self._started_s, 3),
+                reason=mandate.verdict.why,
+                seconds=round(self._loop.time() - mandate.decided_s, 3),
             )
-        try:
-            why = await lost
-        except asyncio.CancelledError:
-            await self._abdicate(term)
-            raise
-        log.error("mastership lost", epoch=epoch, reason=why)
-        await term.close()
-        try:
-            owner = await self._engine.owner()
-        except JournalError:
-            return False
-        if owner is not None and owner.epoch > epoch:
-            self._stand_by(f"{owner.address} is master with epoch {owner.epoch}")
-            return True
-        return False
+        await lost
 
     async def _abdicate(self, term: Mastership) -> None:
         """A planned end: take nothing more, finish what was taken."""
@@ -269,12 +322,42 @@ class Mgm:
             lost.set_result(why)
 
     def _forget(self) -> None:
-        self._master = None
+        self._master = self._term = None
         self._is_ready.clear()
+        if self.process.role is Role.MASTER:
+            self._set_role(Role.STARTING)
 
-    def _stand_by(self, why: str) -> None:
-        self.role = Role.STANDBY
-        self._world.log.warning("standby", reason=why)
+    def _set_role(self, role: Role, why: str = "") -> None:
+        process = self.process
+        if why:
+            process.why = why
+        if process.role is not role:
+            process.role = role
+            self._world.log.info("role", role=role.value, reason=process.why)
+            process.peers.tell()
+        process.watchers.tell()
+
+    async def _spread_news(self) -> None:
+        """After each look at the journal: tell those who wait, that there is another master."""
+        known = ("", 0)
+        process = self.process
+        while True:
+            await process.observer.next_look()
+            standby = self._front.standby
+            if standby is not None and standby.is_caught_up and process.role is Role.STARTING:
+                self._set_role(Role.STANDBY)
+            leader = process.leader()
+            if (leader.master_address, leader.epoch) != known:
+                known = leader.master_address, leader.epoch
+                process.watchers.tell()
+                if leader.master_address:
+                    self._parking.wake()
+
+    async def _tell_turns(self) -> None:
+        """The pacemaker beats for a loop that turns, and for no other."""
+        while True:
+            self._pacemaker.turned()
+            await asyncio.sleep(LOOP_TURN_SECONDS)
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         self._world.log.error("task failed", task=name, reason=repr(error))
@@ -296,23 +379,32 @@ class Mgm:
     def closed(self, connection: ServerConnection) -> None:
         """A client is gone."""
         self._sessions.closed(connection)
+        self.process.watchers.closed(connection)
 
-    def handle(self, connection: ServerConnection, request: Request) -> bytes | None:
+    def handle(self, connection: ServerConnection, request: Request) -> bytes | bytearray | None:
         """Answer one request; the hot path of the MGM."""
         master = self._master
         if master is None:
-            return responses.wait(request.sid, 1, "no master here yet")
+            return self._front.answer(connection, request)
+        try:
+            return self._serve(master, connection, request)
+        except OperationError as error:
+            return master.refuse(connection, request.sid, error)
+
+    def _serve(
+        self, master: Master, connection: ServerConnection, request: Request
+    ) -> bytes | None:
+        """Call the handler, and take notes. Raises OperationError."""
         kind = type(request)
         handler = HANDLERS.get(kind)
         if handler is None:
             raise OperationError(errno.ENOTSUP, f"{kind.__name__} is not served by an MGM")
         self._calls[kind] = self._calls.get(kind, 0) + 1
         self._turn = turn = self._turn + 1
-        started_s = self._clock() if turn % FIGURES_SAMPLE_EVERY == 0 else 0.0
+        if turn % FIGURES_SAMPLE_EVERY:
+            return handler(master, connection, request)
+        started_s = self._clock()
         try:
-            answer = handler(master, connection, request)
-        except OperationError as error:
-            answer = master.refuse(connection, request.sid, error)
-        if started_s:
+            return handler(master, connection, request)
+        finally:
             self._figures.took(kind, self._clock() - started_s)
-        return answer

@@ -29,6 +29,7 @@ from thesan.worlds.simulated.loop import SimLoop
 from thesan.worlds.simulated.machine import Machine
 from thesan.worlds.simulated.memory_engine import MemoryEngine, MemoryJournal, Weather
 from thesan.worlds.simulated.memory_store import MemoryStore
+from thesan.worlds.simulated.pacemaker import SimPacemaker
 from thesan.worlds.simulated.platter import Platter
 from thesan.worlds.simulated.process import SimProcess
 from thesan.worlds.simulated.workload import SHARED_DIRECTORY
@@ -177,7 +178,9 @@ class Cluster:
         async def flush() -> None:
             await asyncio.get_running_loop().run_in_executor(None, store.flush)
 
-        mgm = self.mgms[name] = Mgm(world, config, engine, store, flush)
+        mgm = self.mgms[name] = Mgm(
+            world, config, engine, store, flush, SimPacemaker(engine, world.clock)
+        )
         self._start(process, mgm.start(), "mgm")
 
     def _run_fst(self, name: str) -> None:

@@ -1,0 +1,186 @@
+"""What outlives a role: the process, its ports, and what is remembered of others over all terms.
+
+Roles are built from the store and dropped whole. What is kept here is soft: last beats, sessions,
+who was heard as master. Losing it costs seconds of warmth, never truth.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
+from typing import Final
+
+from thesan.core.authority.keytab import Keytab
+from thesan.core.control.messages import Beat, Leader, MgmBeatReply
+from thesan.core.leadership.timing import Timing, timing_of
+from thesan.core.model.ids import Epoch
+from thesan.core.model.limits import NODE_COUNT_MAX
+from thesan.ports.engine import Engine
+from thesan.ports.pacemaker import Pacemaker
+from thesan.ports.store import Store
+from thesan.ports.world import World
+from thesan.roles.mgm.config import MgmConfig
+from thesan.roles.mgm.figures import Figures
+from thesan.roles.mgm.names import Names
+from thesan.roles.mgm.observer import Observer
+from thesan.roles.mgm.peers import Myself, Peers, peer_login
+from thesan.roles.mgm.sessions import Sessions
+from thesan.roles.mgm.watchers import Watchers
+
+_BOOT_ID_BYTES: Final = 8
+Flush = Callable[[], Awaitable[None]]
+"""Makes everything written to the store durable, without stopping the loop."""
+
+
+class Role(Enum):
+    """What this MGM is now."""
+
+    STARTING = "starting"
+    """Opens its store and reads the journal; also on the way to mastership."""
+    STANDBY = "standby"
+    """Follows the journal, answers reads, may take over."""
+    MASTER = "master"
+    STOPPED = "stopped"
+
+
+class Process:
+    """One MGM process. Made once, at its start."""
+
+    def __init__(
+        self,
+        world: World,
+        config: MgmConfig,
+        address: str,
+        engine: Engine,
+        store: Store,
+        flush: Flush,
+        pacemaker: Pacemaker,
+        keytab: Keytab,
+        sessions: Sessions,
+        names: Names,
+        figures: Figures,
+    ) -> None:
+        self.world = world
+        self.config = config
+        self.address = address
+        """`host:port` under which clients know this MGM."""
+        self.engine = engine
+        self.store = store
+        """Replaced by who seeds this MGM anew."""
+        self.flush = flush
+        self.pacemaker = pacemaker
+        self.keytab = keytab
+        self.sessions = sessions
+        self.names = names
+        self.figures = figures
+        self.started_s = asyncio.get_running_loop().time()
+        self.timing: Timing = timing_of(config.failover)
+        self.observer = Observer(engine, self.timing, world.clock)
+        self.role = Role.STARTING
+        self.why = "starts"
+        """One sentence: why it is, or is not, master."""
+        self.epoch = Epoch(0)
+        """Of the mastership that this MGM has or claims; 0 when it has none."""
+        self.is_eligible = False
+        """It could take over now."""
+        self.fault = ""
+        """Why this MGM can't be master, as a sentence; empty when it can."""
+        self.on_deposed: Callable[[str], None] = _ignore
+        """Told when another MGM says that our mastership is over."""
+        self.highest_epoch = 0
+        """Seen anywhere."""
+        self.applied: Callable[[], int] = _nothing
+        """Last journal entry applied in memory; each role says it."""
+        self.durable = 0
+        """Last one whose effect is on the own disk."""
+        self.beats: dict[str, tuple[Beat, float]] = {}
+        """Last beat of each FST and when it came (monotonic), in whatever role."""
+        self.watchers = Watchers(self.leader)
+        self.boot_id = world.entropy.token(_BOOT_ID_BYTES).hex()
+        self.peers = Peers(
+            world,
+            config,
+            address,
+            peer_login(world, keytab, address),
+            self.boot_id,
+            lambda: self.members,
+            self._myself,
+            self._hear,
+        )
+        self._members: tuple[str, ...] = ()
+
+    def now_s(self) -> float:
+        """Monotonic seconds."""
+        return asyncio.get_running_loop().time()
+
+    # -- members ---------------------------------------------------------------------------------
+    def members_changed(self, section: Mapping[str, bytes]) -> None:
+        """The journal says who is a member."""
+        self._members = tuple(sorted(section))
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """`host:port` of every MGM of the instance, this one too: what the journal says; before
+        it says anything, what the settings say."""
+        return self._members or self.config.mgms or (self.address,)
+
+    @property
+    def is_alone(self) -> bool:
+        """No other MGM can be master. One that the journal does not name, in an instance of one,
+        is that one under a new address."""
+        members = self.members
+        if members == (self.address,):
+            return True
+        return len(members) == 1 and not [one for one in self.config.mgms if one != self.address]
+
+    @property
+    def is_member(self) -> bool:
+        """The journal knows it, or it is that one member under a new address."""
+        return self.address in self.members or self.is_alone
+
+    # -- FSTs ------------------------------------------------------------------------------------
+    def note_beat(self, beat: Beat, now_s: float) -> None:
+        """Remember the last beat of an FST, so that the next role knows it from its start."""
+        if beat.node in self.beats or len(self.beats) < NODE_COUNT_MAX:
+            self.beats[beat.node] = (beat, now_s)
+
+    # -- who is master ---------------------------------------------------------------------------
+    def leader(self) -> Leader:
+        """What this MGM knows now. `master_address` is empty in any doubt."""
+        address = ""
+        if self.role is Role.MASTER:
+            epoch, address = int(self.epoch), self.address
+        else:
+            owner = self.observer.living_owner()
+            epoch = self.highest_epoch
+            if owner is not None and owner.address != self.address:
+                epoch, address = int(owner.epoch), owner.address
+        self.highest_epoch = max(self.highest_epoch, epoch)
+        return Leader(epoch, address, list(self.members), self.role.value, self.applied())
+
+    # -- other MGMs ------------------------------------------------------------------------------
+    def _myself(self) -> Myself:
+        return Myself(
+            # Who has claimed says so before it serves: it must not seem to have resigned.
+            role=Role.MASTER.value if self.epoch else self.role.value,
+            epoch=max(self.highest_epoch, int(self.epoch)),
+            applied=self.applied(),
+            durable=self.durable,
+            eligible=self.is_eligible,
+            why=self.why,
+        )
+
+    def _hear(self, epoch: int, master: str) -> MgmBeatReply:
+        """Another MGM says which epoch it knows; whose, where it knows that."""
+        self.highest_epoch = max(self.highest_epoch, epoch)
+        if master and master != self.address and self.epoch and epoch > self.epoch:
+            self.on_deposed(f"{master} is master with epoch {epoch}")
+        leader = self.leader()
+        return MgmBeatReply(leader.epoch, leader.master_address, leader.mgms)
+
+
+def _nothing() -> int:
+    return 0
+
+
+def _ignore(why: str) -> None:
+    pass
