@@ -180,11 +180,8 @@ def _is_of_empty_file(connection: ServerConnection, request: Any) -> bool:
     handle: object = getattr(request, "fh", None)
     if isinstance(request, ReadV) and request.items:
         handle = request.items[0][0]
-    if (
-        not isinstance(handle, int)
-        or getattr(request, "path", "")
-        or not isinstance(session, Session)
-    ):
+    path: str = getattr(request, "path", "")
+    if path or not isinstance(handle, int) or not isinstance(session, Session):
         return False
     return handle in session.empty_files
 
