@@ -297,6 +297,10 @@ SQLITE_WAL_BYTES: Final = 4 * MIB
 """Write-ahead log after which pages move to the journal file: a pause of about 10 ms."""
 SQLITE_TRIM_ENTRIES: Final = 64
 """Entries dropped in one transaction: at most 16 MiB, so that appends pass between them."""
+QUOTA_ESSENTIAL_PERCENT: Final = 50
+"""Share of an engine's quota in use from which a master takes no bulk any more."""
+QUOTA_TRIM_PERCENT: Final = 75
+"""Share from which it only trims: at 100 nothing but removals works, and takeovers do not."""
 ETCD_CALL_SECONDS_MAX: Final = 0.5
 """Deadline of one call at one member: etcd itself holds a write for 7 s when it has no leader."""
 ETCD_CALLS_SECONDS_MAX: Final = 2.0
