@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thesan.core.journal.trim import trim_before
+from thesan.core.journal.trim import held, trim_before
+from thesan.core.model.limits import JOURNAL_ENGINE_BYTES_MAX
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,38 @@ from thesan.core.journal.trim import trim_before
 )
 def test_policy(first, last, master, peers, before):
     assert trim_before(first, last, master, peers, keep_entries=100, trim_entries=10) == before
+
+
+@pytest.mark.parametrize(
+    ("peers", "alone", "used_bytes", "before"),
+    [
+        # The only other MGM is dead: its entries stay until the engine is over its bytes.
+        ([], False, 0, None),
+        ([], False, JOURNAL_ENGINE_BYTES_MAX, None),
+        ([], False, JOURNAL_ENGINE_BYTES_MAX + 1, 901),
+        # One that is being seeded holds nothing yet.
+        ([0], False, 0, None),
+        ([0], False, JOURNAL_ENGINE_BYTES_MAX + 1, 901),
+        ([500], False, 0, 401),
+        ([], True, 0, 901),
+    ],
+)
+def test_who_is_away_never_blocks_for_ever(peers, alone, used_bytes, before):
+    found = trim_before(
+        1,
+        1000,
+        1000,
+        peers,
+        is_alone=alone,
+        used_bytes=used_bytes,
+        keep_entries=100,
+        trim_entries=10,
+    )
+    assert found == before
+
+
+def test_held_is_what_store_and_closed_segments_both_have():
+    assert held(7, 5) == held(5, 7) == 5
 
 
 def test_defaults_keep_enough_for_a_peer():

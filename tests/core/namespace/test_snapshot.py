@@ -129,3 +129,27 @@ def test_long_values_make_short_frames(monkeypatch, stream: bytes, instance) -> 
     chunks = list(snapshot.dump(instance.store))
     assert max(map(len, chunks)) < 61000
     assert _restore(*chunks).scan(b"", b"\xff", 10**6) == instance.store.scan(b"", b"\xff", 10**6)
+
+
+def test_what_a_store_is_can_be_read_without_a_namespace(instance, stream: bytes) -> None:
+    applied = snapshot.applied_of(instance.store)
+    assert applied is not None
+    assert (applied.op_count, applied.digest) == (instance.ns.op_count, instance.ns.digest)
+    assert snapshot.applied_of(MemoryStore()) is None
+    with pytest.raises(StoreError):
+        snapshot.applied_of(MemoryStore([(keys.M_APPLIED, b"\xc1")]))
+
+
+def test_page_digests_are_chained() -> None:
+    one, two = [(b"a", b"1")], [(b"b", b"2")]
+    chained = snapshot.page_digest(two, snapshot.page_digest(one))
+    assert chained != snapshot.page_digest(two)
+    assert chained != snapshot.page_digest(one, snapshot.page_digest(two))
+    assert snapshot.page_digest(one) != snapshot.page_digest([(b"a1", b"")])
+
+
+def test_spans_are_all_keys_but_the_two_that_say_what_a_store_is() -> None:
+    for key in (b"A", b"D" + bytes(8), b"Mfid", b"Mformat", b"Mresults", b"Nq", b"r\xff"):
+        assert sum(first <= key < end for first, end in snapshot.SPANS) == 1
+    for key in (keys.M_APPLIED, keys.M_SEED):
+        assert not any(first <= key < end for first, end in snapshot.SPANS)

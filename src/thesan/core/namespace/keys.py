@@ -19,6 +19,8 @@ M applied                               msgpack of tables.Applied; part of every
 M fid                                   8: fids below may be given out
 M format                                version of all this, in digits
 M results                               8: number of the next remembered result
+M seed                                  progress of a store that is being filled from a peer's
+                                        checkpoint; never in one that is in use
 
 Counters are signed 64-bit words; a record of zeros is not stored.
 """
@@ -39,6 +41,7 @@ M_APPLIED: Final = b"Mapplied"
 M_FID: Final = b"Mfid"
 M_FORMAT: Final = b"Mformat"
 M_RESULTS: Final = b"Mresults"
+M_SEED: Final = b"Mseed"
 
 INSTANCE: Final = b"N"
 INSTANCE_COUNTERS: Final = 6

@@ -8,9 +8,10 @@ not among them but in the head: a restore writes it last, so that one that broke
 that nobody takes for whole.
 """
 
+import hashlib
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -28,6 +29,7 @@ SNAPSHOT_BYTES: Final = 1 << 20
 frame."""
 _HEAD: Final = struct.Struct(">II")
 _CRC: Final = struct.Struct(">I")
+_DIGEST_BYTES: Final = 16
 
 _encoder = msgspec.msgpack.Encoder()
 _applied_decoder = msgspec.msgpack.Decoder(Applied)
@@ -96,6 +98,34 @@ def restore(chunks: Iterable[bytes]) -> Iterator[list[Change]]:
     if not reader.at_end():
         raise Corrupt("bytes after the snapshot's end")
     yield [(keys.M_APPLIED, head)]
+
+
+SPANS: Final = (
+    (b"", keys.M_APPLIED),
+    (keys.M_APPLIED + b"\0", keys.M_SEED),
+    (keys.M_SEED + b"\0", b"\xff"),
+)
+"""Key ranges that are the content of a store: all but the records that say what the store is."""
+
+
+def applied_of(source: Source) -> Applied | None:
+    """What the store's content is; None when it holds no namespace. Raises StoreError."""
+    value = source.get(keys.M_APPLIED)
+    return None if value is None else decode_applied(value)
+
+
+def decode_applied(value: bytes) -> Applied:
+    """Read an applied record. Raises StoreError."""
+    try:
+        return _applied_decoder.decode(value)
+    except msgspec.DecodeError as error:
+        raise StoreError(f"unreadable applied record: {error}") from error
+
+
+def page_digest(pairs: Sequence[tuple[bytes, bytes]], before: bytes = b"") -> bytes:
+    """blake2b-128 over pairs in their order, going on from the digest of the page before."""
+    encoded = _encoder.encode(pairs)
+    return hashlib.blake2b(before + encoded, digest_size=_DIGEST_BYTES).digest()
 
 
 class _Reader:

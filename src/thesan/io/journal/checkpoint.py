@@ -9,7 +9,7 @@ not, what was written before is. A crash between any two arrows only makes the n
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from thesan.core.journal.trim import trim_before
+from thesan.core.journal.trim import held, trim_before
 from thesan.core.model.errors import Unavailable
 from thesan.core.model.ids import Seq
 from thesan.ports.engine import Engine, Owner
@@ -20,7 +20,9 @@ class Checkpointer:
 
     `flush()` is the store's, off the loop: all that was written before it is durable after it.
     `applied()` is the seq that the store holds, written but perhaps not durable.
-    `peers_durable()` are the durable seqs that the other MGMs report.
+    `closed()` is the newest entry in a closed segment; None: this MGM keeps no segments.
+    `peers_durable()` are the durable seqs that the other MGMs report, as `durable` here; with
+    `is_alone()` there are no others.
     """
 
     def __init__(
@@ -30,15 +32,25 @@ class Checkpointer:
         applied: Callable[[], Seq],
         *,
         owner: Owner | None = None,
+        closed: Callable[[], Seq] | None = None,
         peers_durable: Callable[[], Iterable[Seq]] = tuple,
+        is_alone: Callable[[], bool] | None = None,
     ) -> None:
-        self.durable = Seq(0)
+        self.stored = Seq(0)
         """Newest entry whose effect is durable in the store, as far as this process knows."""
         self._engine = engine
         self._flush = flush
         self._applied = applied
         self._owner = owner
+        self._closed = closed
         self._peers_durable = peers_durable
+        self._is_alone = is_alone
+
+    @property
+    def durable(self) -> Seq:
+        """Newest entry that this MGM holds durably, in every way it has to: what may be trimmed
+        as far as it is concerned."""
+        return self.stored if self._closed is None else held(self.stored, self._closed())
 
     async def step(self) -> Seq:
         """Flush and trim once; returns `durable`.
@@ -46,12 +58,20 @@ class Checkpointer:
         Raises StoreError, Fenced (the mastership is over), Unavailable (try again next time).
         """
         applied = self._applied()
-        if applied > self.durable:
+        if applied > self.stored:
             await self._flush()
-            self.durable = applied
+            self.stored = applied
         if self._owner is not None:
             status = await self._engine.status()
-            before = trim_before(status.first, status.last, self.durable, self._peers_durable())
+            peers = list(self._peers_durable())
+            before = trim_before(
+                status.first,
+                status.last,
+                self.durable,
+                peers,
+                is_alone=not peers if self._is_alone is None else self._is_alone(),
+                used_bytes=status.used_bytes,
+            )
             if before is not None:
                 await self._engine.trim(self._owner, before)
         return self.durable

@@ -57,7 +57,7 @@ class Reader:
             if not page:
                 return self.position
             for seq, data in page:
-                self._take(seq, data)
+                self.accept(seq, data)
                 await asyncio.sleep(0)  # One batch is up to 40 ms of the loop; others want it too.
 
     async def follow(self) -> None:
@@ -70,7 +70,7 @@ class Reader:
             try:
                 async with aclosing(self._engine.follow(self._next())) as entries:
                     async for seq, data in entries:
-                        self._take(seq, data)
+                        self.accept(seq, data)
                         pause = JOURNAL_RETRY_SECONDS
                         await asyncio.sleep(0)
             except Unavailable:
@@ -80,8 +80,11 @@ class Reader:
     def _next(self) -> Seq:
         return Seq(self.position.seq + 1)
 
-    def _take(self, seq: Seq, data: bytes) -> None:
-        """Check, apply, move on. No await: a cancelled reader has applied an entry whole or not."""
+    def accept(self, seq: Seq, data: bytes) -> None:
+        """Check, apply, move on; for entries from elsewhere too. Raises Corrupt, Diverged.
+
+        No await: a cancelled reader has applied an entry whole or not.
+        """
         entry = decode(data)
         if entry.seq != seq:
             raise Corrupt(f"the engine's entry {seq} says that it is entry {entry.seq}")

@@ -1,0 +1,93 @@
+"""The data of an MGM: opened, checked, answered for, over crashes of its machine."""
+
+import asyncio
+
+import pytest
+
+from thesan.core.control.messages import CheckpointPage, JournalPage, decode_reply
+from thesan.core.model.errors import OperationError, Rewound
+from thesan.core.wire.numbers import Status
+from thesan.worlds.simulated.memory_engine import MemoryJournal
+
+
+class Receiver:
+    """A connection that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.told: list[bytes] = []
+
+    def reply(self, data: bytes) -> None:
+        self.told.append(data)
+
+
+def test_crashes_and_replays_end_in_the_master_s_state(sim_loop, plant):
+    async def main():
+        node = plant.node("a")
+        for _ in range(12):
+            await node.start()
+            await node.data.check()
+            await node.follow()
+            assert node.namespace.digest == plant.digests[plant.journal.last]
+            plant.write(plant.dice.randint(1, 30))
+            await node.follow()
+            if plant.dice.random() < 0.5:
+                await node.data.flush()
+            await asyncio.sleep(plant.dice.random())
+            await node.crash()
+        await node.start()
+        await node.follow()
+        await node.data.archive.written()
+        assert node.namespace.digest == plant.truth.digest
+        found = await node.data.archive.read(1, 1 << 30)
+        assert found[0] == plant.journal.read(1, 1)[0]
+        assert node.data.archive.first == 1
+        assert node.data.sentence == ""
+        await node.stop()
+
+    sim_loop.run_until_complete(main())
+
+
+def test_another_journal_is_refused(sim_loop, plant):
+    async def main():
+        node = plant.node("a")
+        await node.start()
+        plant.write(10)
+        await node.follow()
+        await node.data.check()
+        await node.stop()
+        plant.journal = MemoryJournal()
+        await node.start()
+        with pytest.raises(Rewound):
+            await node.data.check()
+        await node.stop()
+
+    sim_loop.run_until_complete(main())
+
+
+def test_peers_are_answered(sim_loop, plant):
+    async def main():
+        node = plant.node("a")
+        await node.start()
+        plant.write(10)
+        await node.follow()
+        await node.data.archive.written()
+        receiver = Receiver()
+        for message in (CheckpointPage(), JournalPage(3), CheckpointPage("gone")):
+            assert node.data.answer(receiver, b"\0\1", message) is None
+            while not receiver.told:
+                await asyncio.sleep(0.01)
+            data = receiver.told.pop()
+            status = int.from_bytes(data[2:4])
+            if message == CheckpointPage("gone"):
+                assert status == Status.ERROR
+            else:
+                assert status == Status.OK
+                decode_reply(data[8:])
+        for _ in range(16):
+            node.data.answer(receiver, b"\0\1", JournalPage(1))
+        with pytest.raises(OperationError):
+            node.data.answer(receiver, b"\0\1", JournalPage(1))
+        await asyncio.sleep(1)
+        await node.stop()
+
+    sim_loop.run_until_complete(main())
