@@ -5,6 +5,7 @@ Small, but it speaks the real wire over real sockets; what a file holds appears 
 
 import asyncio
 import errno
+import itertools
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from thesan.core.control.messages import (
     AdminReply,
     FileOp,
     FileOpReply,
+    Watch,
     decode_request,
     encode_reply,
 )
@@ -24,6 +26,7 @@ from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import NOBODY
 from thesan.core.model.paths import parse_cgi
 from thesan.core.wire import bodies, responses
+from thesan.core.wire import requests as rq
 from thesan.core.wire.fattr import FAttrResult, build_fattr, build_fattr_list
 from thesan.core.wire.numbers import DirListFlag, FAttrCode, OpenFlag, QueryCode, StatFlag
 from thesan.core.wire.pages import pgread_answer, pgwrite_answer, split_pages
@@ -57,8 +60,6 @@ class Node(msgspec.Struct):
 class Daemon:
     """What an MGM and an FST share: a listener, a record of requests, faults."""
 
-    settings: Any
-
     def __init__(self, cluster: "Cluster", host: str, port: int) -> None:
         self.cluster = cluster
         self.host = host
@@ -67,6 +68,9 @@ class Daemon:
         self.seen: list[Any] = []
         self.faults: list[Callable[[Any, Any], bytes | str | None]] = []
         """Asked in turn for each request; "pass" goes on to the next, None answers nothing."""
+        self.on_watch = refuse(errno.ENOTSUP, "nobody is master here")
+        self.standby_answer = lambda request: None
+        """None: it is no standby."""
 
     async def start(self) -> None:
         entropy = self.cluster.entropy
@@ -93,7 +97,11 @@ class Daemon:
         pass
 
     def handle(self, connection, request):
+        if is_watch(request):
+            return self.on_watch(connection, request)
         self.seen.append(request)
+        if (answer := self.standby_answer(request)) is not None:
+            return answer
         if operation_of(request) in self.cluster.remembered:
             return responses.ok(request.sid)
         for fault in list(self.faults):
@@ -123,8 +131,14 @@ class Daemon:
 
 
 def operation_of(request) -> str:
-    cgi = getattr(request, "cgi", "") or getattr(request, "source_cgi", "")
-    return parse_cgi(cgi).get("thesan.op", "")
+    return parse_cgi(getattr(request, "cgi", "") or getattr(request, "source_cgi", "")).get(
+        "thesan.op", ""
+    )
+
+
+def is_watch(request) -> bool:
+    is_control = getattr(request, "infotype", None) == QueryCode.OPAQUE
+    return is_control and isinstance(decode_request(request.args), Watch)
 
 
 def hang_up(connection, request):
@@ -141,6 +155,11 @@ def refuse(number: int, text: str = "refused"):
     return answer
 
 
+def need(condition, number: int) -> None:
+    if not condition:
+        raise OperationError(number, "it is not so")
+
+
 class Mgm(Daemon):
     """The namespace."""
 
@@ -148,8 +167,7 @@ class Mgm(Daemon):
 
     def node(self, path: str, follow: bool = True) -> Node:
         node = self.cluster.names.get(path)
-        if node is None:
-            raise OperationError(errno.ENOENT, f"no such file: {path}")
+        need(node is not None, errno.ENOENT)
         if follow and node.target is not None:
             return self.node(node.target)
         return node
@@ -164,8 +182,7 @@ class Mgm(Daemon):
 
     def on_dirlist(self, connection, request):
         top = self.node(request.path)
-        if not top.is_dir:
-            raise OperationError(errno.ENOTDIR, "not a directory")
+        need(top.is_dir, errno.ENOTDIR)
         prefix = request.path.rstrip("/") + "/"
         below = [path[len(prefix) :] for path in self.cluster.names if path.startswith(prefix)]
         names = [name for name in below if name and "/" not in name]
@@ -179,24 +196,21 @@ class Mgm(Daemon):
     def on_mkdir(self, connection, request):
         names = self.cluster.names
         if request.path in names:
-            if request.options & 1 and names[request.path].is_dir:
-                return responses.ok(request.sid)
-            raise OperationError(errno.EEXIST, "it is there")
+            need(request.options & 1 and names[request.path].is_dir, errno.EEXIST)
+            return responses.ok(request.sid)
         self.cluster.make_parents(request.path, make=bool(request.options & 1))
         names[request.path] = Node(self.cluster.next_fid(), mode=request.mode)
         return responses.ok(request.sid)
 
     def on_rm(self, connection, request):
-        if self.node(request.path, follow=False).is_dir:
-            raise OperationError(errno.EISDIR, "a directory")
+        need(not self.node(request.path, follow=False).is_dir, errno.EISDIR)
         del self.cluster.names[request.path]
         return responses.ok(request.sid)
 
     def on_rmdir(self, connection, request):
-        if not self.node(request.path, follow=False).is_dir:
-            raise OperationError(errno.ENOTDIR, "not a directory")
-        if any(path.startswith(request.path + "/") for path in self.cluster.names):
-            raise OperationError(errno.ENOTEMPTY, "not empty")
+        need(self.node(request.path, follow=False).is_dir, errno.ENOTDIR)
+        names = self.cluster.names
+        need(not any(path.startswith(request.path + "/") for path in names), errno.ENOTEMPTY)
         del self.cluster.names[request.path]
         return responses.ok(request.sid)
 
@@ -221,11 +235,10 @@ class Mgm(Daemon):
     def on_open(self, connection, request):
         names = self.cluster.names
         if request.options & WRITES:
-            if request.options & OpenFlag.NEW and request.path in names:
-                raise OperationError(errno.EEXIST, "it is there")
+            need(not (request.options & OpenFlag.NEW and request.path in names), errno.EEXIST)
             self.cluster.make_parents(request.path, make=bool(request.options & OpenFlag.MKPATH))
-        elif self.node(request.path).is_dir:
-            raise OperationError(errno.EISDIR, "a directory")
+        else:
+            need(not self.node(request.path).is_dir, errno.EISDIR)
         tried = parse_cgi(request.cgi).get("tried", "").split(",")
         for fst in self.cluster.fsts:
             if fst.host not in tried:
@@ -257,12 +270,10 @@ class Mgm(Daemon):
         match message.verb:
             case "readlink":
                 node = self.node(path, follow=False)
-                if node.target is None:
-                    raise OperationError(errno.EINVAL, "not a link")
+                need(node.target is not None, errno.EINVAL)
                 return {"target": node.target}
             case "symlink":
-                if path in names:
-                    raise OperationError(errno.EEXIST, "it is there")
+                need(path not in names, errno.EEXIST)
                 names[path] = Node(self.cluster.next_fid(), target=message.args["target"])
             case "link":
                 names[path] = self.node(message.args["source"])
@@ -292,11 +303,7 @@ class Mgm(Daemon):
         return responses.ok(request.sid, body)
 
 
-class OpenFile(msgspec.Struct):
-    path: str
-    data: bytearray
-    writes: bool
-    mode: int
+OpenFile = msgspec.defstruct("OpenFile", ["path", "data", "writes", "mode"])
 
 
 class Fst(Daemon):
@@ -309,11 +316,10 @@ class Fst(Daemon):
         self.writes_in_order: list[int] = []
 
     def on_open(self, connection, request):
+        assert "cap=x" in request.cgi
         node = self.cluster.names.get(request.path)
         writes = bool(request.options & WRITES)
-        assert "cap=x" in request.cgi
-        if not writes and (node is None or node.data is None):
-            raise OperationError(errno.ENOENT, "no replica")
+        need(writes or (node is not None and node.data is not None), errno.ENOENT)
         keep = not request.options & (OpenFlag.DELETE | OpenFlag.NEW)
         data = bytearray(node.data) if node is not None and node.data and keep else bytearray()
         handle = max(connection.state, default=0) + 1
@@ -327,8 +333,7 @@ class Fst(Daemon):
 
     def on_read(self, connection, request):
         data = self.file(connection, request.fh).data
-        part = bytes(data[request.offset : request.offset + request.length])
-        return responses.ok(request.sid, part)
+        return responses.ok(request.sid, data[request.offset : request.offset + request.length])
 
     def on_pgread(self, connection, request):
         data = self.file(connection, request.fh).data
@@ -336,16 +341,15 @@ class Fst(Daemon):
         return pgread_answer(request.sid, request.offset, part)
 
     def on_readv(self, connection, request):
-        items = []
-        for fh, length, offset in request.items:
-            data = self.file(connection, fh).data
-            items.append((fh, offset, bytes(data[offset : offset + length])))
+        items = [
+            (fh, offset, bytes(self.file(connection, fh).data[offset : offset + length]))
+            for fh, length, offset in request.items
+        ]
         return responses.ok(request.sid, bodies.build_readv(items))
 
     def store(self, connection, fh: int, offset: int, data) -> None:
         file = self.file(connection, fh)
-        if len(file.data) < offset:
-            file.data.extend(bytes(offset - len(file.data)))
+        file.data.extend(bytes(max(0, offset - len(file.data))))
         file.data[offset : offset + len(data)] = data
         self.writes_in_order.append(offset)
 
@@ -359,9 +363,6 @@ class Fst(Daemon):
         self.store(connection, request.fh, start, data)
         return pgwrite_answer(request.sid, start, len(data), bad)
 
-    def on_sync(self, connection, request):
-        return responses.ok(request.sid)
-
     def on_truncate(self, connection, request):
         del self.file(connection, request.fh).data[request.size :]
         return responses.ok(request.sid)
@@ -374,9 +375,11 @@ class Fst(Daemon):
         self.commit(connection, request)
         return responses.ok(request.sid)
 
+    def on_sync(self, connection, request):
+        return responses.ok(request.sid)
+
     def commit(self, connection, request):
-        file = connection.state.pop(request.fh)
-        if file.writes:
+        if (file := connection.state.pop(request.fh)).writes:
             node = Node(self.cluster.next_fid(), bytes(file.data), mode=file.mode)
             self.cluster.names[file.path] = node
 
@@ -389,7 +392,7 @@ class Cluster:
         self.names: dict[str, Node] = {"/": Node(1)}
         self.control: list[Any] = []
         self.remembered: dict[str, None] = {}
-        self._fid = 1
+        self.next_fid = itertools.count(2).__next__
         self.mgms = [Mgm(self, host, port) for host in mgm_hosts]
         self.fsts = [Fst(self, host, port) for host in fst_hosts]
         self.clients: list[Filesystem] = []
@@ -401,19 +404,15 @@ class Cluster:
 
     def remember(self, request) -> None:
         """As an MGM does: what was done under an operation id is not done again."""
-        if operation := operation_of(request):
+        operation = operation_of(request)
+        if operation and not isinstance(request, rq.Open):
             self.remembered[operation] = None
-
-    def next_fid(self) -> int:
-        self._fid += 1
-        return self._fid
 
     def make_parents(self, path: str, *, make: bool) -> None:
         parent = path.rpartition("/")[0] or "/"
         if parent in self.names:
             return
-        if not make:
-            raise OperationError(errno.ENOENT, f"no such directory: {parent}")
+        need(make, errno.ENOENT)
         self.make_parents(parent, make=True)
         self.names[parent] = Node(self.next_fid())
 

@@ -19,6 +19,7 @@ class Connection:
     def __init__(self) -> None:
         self.is_closed = False
         self.in_flight = 0
+        self.uploads = 0
 
     async def close(self) -> None:
         self.is_closed = True

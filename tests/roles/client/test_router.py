@@ -10,11 +10,7 @@ from thesan.core.model.limits import REDIRECTS_MAX
 from thesan.core.model.paths import parse_cgi
 from thesan.core.wire import requests as rq
 from thesan.core.wire import responses
-from thesan.core.wire.bodies import Redirect
-from thesan.core.wire.numbers import NO_SID, QueryCode
 from thesan.roles.client import router as module
-from thesan.roles.client.router import _Journey, with_cgi
-from thesan.roles.client.url import Endpoint
 
 
 def to(daemon, cgi: str = ""):
@@ -275,34 +271,6 @@ def test_answers_that_make_no_sense(cluster_run):
         await fs.stat("/")
 
     cluster_run(test)
-
-
-def test_redirect_forms():
-    journey = _Journey(rq.Open(NO_SID, "/f", "a=1"), 0.0, {"h1": "ioerr"})
-    assert journey.outgoing().cgi == "a=1&tried=h1&triedrc=ioerr"
-    journey.follow(Redirect("h2", 1095, "cap=1&a=2"))
-    assert journey.target == Endpoint("h2", 1095)
-    assert journey.outgoing().cgi == "cap=1&a=2"
-    journey.follow(Redirect("h0", 1094, "tried=h2"))
-    assert journey.tried == {"h1": "ioerr", "h2": "srverr"}
-    journey.follow(Redirect("root://h3:7//f", -1, "x=y"))
-    assert (journey.target, journey.given_cgi) == (Endpoint("h3", 7), "x=y")
-    journey.follow(Redirect("[::1]", 5))
-    assert journey.target == Endpoint("::1", 5)
-    journey.go_back("ioerr")
-    assert list(journey.tried.items()) == [("h1", "ioerr"), ("h2", "srverr"), ("::1", "ioerr")]
-
-
-def test_cgi_reaches_every_request_that_has_one():
-    assert with_cgi(rq.Mv(NO_SID, "/a", "/b", "x=1"), "y=2").source_cgi == "x=1&y=2"
-    assert with_cgi(rq.Truncate(NO_SID, "/a"), "y=2").cgi == "y=2"
-    query = rq.Query(NO_SID, QueryCode.CHECKSUM, args=b"/a?cks.type=adler32")
-    assert with_cgi(query, "cap=1").args == b"/a?cks.type=adler32&cap=1"
-    opaque = rq.Query(NO_SID, QueryCode.OPAQUE, args=b"\x80")
-    assert with_cgi(opaque, "cap=1") is opaque
-    request = rq.Stat(NO_SID, "/a", "k=v")
-    assert with_cgi(request, "k=w").cgi == "k=w"
-    assert request.cgi == "k=v"
 
 
 def test_an_mgm_whose_machine_vanishes_is_passed_over(machines_run):

@@ -27,6 +27,13 @@ class Message(msgspec.Struct, gc=False, omit_defaults=True):
     """Base: encoded as a map, so that fields can be added."""
 
 
+ANY_KEY: Final = "thesan.any"
+"""Key in the CGI of a request that only reads: `1` lets a standby answer it."""
+
+SEQ_KEY: Final = "thesan.seq"
+"""Key beside ANY_KEY: journal position that the answer must reflect at least."""
+
+
 # -- FST to MGM --------------------------------------------------------------------------------
 class FsReport(Message):
     """State and statistics of one filesystem, in each beat."""

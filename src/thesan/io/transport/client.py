@@ -7,9 +7,9 @@ decided above, in roles.client.
 
 import asyncio
 import errno
-import ipaddress
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, cast
 
 from thesan.core.model.errors import OperationError, Retry, WireError
@@ -18,10 +18,10 @@ from thesan.core.model.limits import (
     CLIENT_CLOSE_SECONDS_MAX,
     CLIENT_DIAL_SECONDS_MAX,
     CLIENT_OUTPUT_BYTES_HIGH,
-    CLIENT_PROBE_SECONDS,
     CLIENT_REQUESTS_MAX,
     CLIENT_SCRATCH_BYTES,
     CLIENT_SILENCE_SECONDS_MAX,
+    CLIENT_STAGGER_SECONDS,
 )
 from thesan.core.wire import requests as rq
 from thesan.core.wire.bodies import (
@@ -35,8 +35,12 @@ from thesan.core.wire.client import ClientSession, Response
 from thesan.core.wire.numbers import NO_SID, Ability, ProtocolFlag, Status
 from thesan.io.transport.credentials import Method
 from thesan.io.transport.outbox import Outbox
+from thesan.io.transport.race import first_made
+from thesan.io.transport.resolve import addresses_of
+from thesan.io.transport.vigil import Vigil
+from thesan.io.transport.waiters import Call, GivenUp, Waiter
 
-__all__ = ["ClientConnection", "LoginSettings", "Response", "dial", "error_of"]
+__all__ = ["Call", "ClientConnection", "GivenUp", "LoginSettings", "Response", "dial", "error_of"]
 
 _USER_BYTES: Final = 8
 """`username` of ClientLoginRequest."""
@@ -56,40 +60,28 @@ class LoginSettings:
     """Ways to authenticate, best first; those that the server does not offer are skipped."""
 
 
-class _Waiter:
-    """Somebody who waits for the answer to one request."""
-
-    __slots__ = ("future", "is_announced", "timer", "what")
-
-    def __init__(
-        self, what: str, future: "asyncio.Future[Response]", timer: asyncio.TimerHandle
-    ) -> None:
-        self.what = what
-        self.future = future
-        self.timer = timer
-        self.is_announced = False
-        """A kXR_waitresp prolonged the wait; a second one does not."""
-
-
 class ClientConnection(asyncio.BufferedProtocol):
     """A logged-in connection. Made by `dial`."""
 
-    def __init__(self, host: str, port: int, silence_seconds_max: float) -> None:
+    def __init__(self, host: str, port: int, silence_seconds_max: float, address: str = "") -> None:
         self.host = host
         self.port = port
+        self.address = address or host
+        """Which address of `host` it is."""
+        self.uploads = 0
+        """Files open for writing, as far as whoever opened them says so."""
         self._loop = asyncio.get_running_loop()
         self._session = ClientSession()
         self._scratch = memoryview(bytearray(CLIENT_SCRATCH_BYTES))
         self._in_window = False
         self._outbox: Outbox | None = None
         self._flush_due = False
-        self._waiters: dict[bytes, _Waiter] = {}
-        self._turns: deque[asyncio.Future[None]] = deque()
+        self._waiters: dict[bytes, Waiter] = {}
+        self._owed = 0
+        """Waiters that are no long poll."""
+        self._turns: deque[tuple[asyncio.Future[None], Call]] = deque()
         self._reason = "it was closed"
-        self._silence_seconds_max = silence_seconds_max
-        self._watch: asyncio.TimerHandle | None = None
-        self._alive_at = 0.0
-        self._is_probing = False
+        self._vigil = Vigil(self, silence_seconds_max)
         self.lost: asyncio.Future[None] = self._loop.create_future()
         """Done when the connection is gone."""
 
@@ -122,7 +114,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         """The server is an MGM, not an FST."""
         return bool(self._session.server.flags & ProtocolFlag.MANAGER)
 
-    async def call(self, request: rq.Request, timeout: float) -> Response:
+    async def call(self, request: rq.Request, timeout: float, call: Call = Call.FIRM) -> Response:
         """Send `request` and wait up to `timeout` seconds for its answer, whatever its status.
 
         A kXR_waitresp is taken note of: the wait starts anew after the seconds announced. The
@@ -132,19 +124,45 @@ class ClientConnection(asyncio.BufferedProtocol):
         what = type(request).__name__.lower()
         deadline = self._loop.time() + timeout
         while not self._has_room():
-            await self._until_room(what, deadline)
+            await self._until_room(what, deadline, call)
         future: asyncio.Future[Response] = self._loop.create_future()
         sid = self._send(request)
         timer = self._loop.call_at(deadline, self._expire, sid, timeout)
-        self._waiters[sid] = _Waiter(what, future, timer)
-        self._watch_soon()
+        self._waiters[sid] = Waiter(what, call, future, timer)
+        if call is not Call.POLL:
+            self._owed += 1
+            self._vigil.begin()
         try:
             return await future
         except asyncio.CancelledError:
-            if self._waiters.pop(sid, None) is not None:
-                timer.cancel()
+            if self._pop(sid) is not None:
                 self._session.forget(sid)
             raise
+
+    def give_up(self, reason: str) -> None:
+        """End every MOVABLE call with GivenUp: its outcome here is unknown. The connection
+        stays, and answers that still come are dropped."""
+        for sid, waiter in list(self._waiters.items()):
+            if waiter.call is Call.MOVABLE:
+                self._pop(sid)
+                self._session.forget(sid)
+                if not waiter.future.done():
+                    waiter.future.set_exception(self._left(reason, Retry.SAME_ID))
+        for turn, call in self._turns:
+            if call is Call.MOVABLE and not turn.done():
+                turn.set_exception(self._left(reason, Retry.ELSEWHERE))
+
+    def _left(self, reason: str, retry: Retry) -> GivenUp:
+        return GivenUp(errno.ECONNRESET, f"{self.host}:{self.port} left: {reason}", retry)
+
+    def _pop(self, sid: bytes) -> Waiter | None:
+        """The waiter of that request, which waits no more."""
+        waiter = self._waiters.pop(sid, None)
+        if waiter is not None:
+            waiter.timer.cancel()
+            if waiter.call is not Call.POLL:
+                self._owed -= 1
+        return waiter
 
     async def close(self) -> None:
         """Close. Calls under way fail with ECONNRESET."""
@@ -253,11 +271,11 @@ class ClientConnection(asyncio.BufferedProtocol):
             and self._open_outbox().queued_bytes < CLIENT_OUTPUT_BYTES_HIGH
         )
 
-    async def _until_room(self, what: str, deadline: float) -> None:
+    async def _until_room(self, what: str, deadline: float, call: Call) -> None:
         """Wait, in order, until another request may be sent."""
         turn: asyncio.Future[None] = self._loop.create_future()
-        self._turns.append(turn)
-        self._watch_soon()
+        self._turns.append((turn, call))
+        self._vigil.begin()
         try:
             async with asyncio.timeout_at(deadline):
                 await turn
@@ -268,11 +286,11 @@ class ClientConnection(asyncio.BufferedProtocol):
     def _give_turns(self) -> None:
         """Let as many waiting calls go on as there is room for; they check again."""
         while self._turns:
-            if self._turns[0].done():
+            if self._turns[0][0].done():
                 self._turns.popleft()
             elif self.is_closed or self._has_room():
                 # One at a time: it takes its room in the next round, and then wakes the next.
-                self._turns.popleft().set_result(None)
+                self._turns.popleft()[0].set_result(None)
                 self._loop.call_soon(self._give_turns)
                 return
             else:
@@ -288,16 +306,12 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self._outbox is not None:
             self._outbox.lost()
             self._outbox = None
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
-        waiters = list(self._waiters.values())
-        self._waiters.clear()
-        for waiter in waiters:
-            waiter.timer.cancel()
-            if not waiter.future.done():
+        self._vigil.end()
+        for sid in list(self._waiters):
+            waiter = self._pop(sid)
+            if waiter is not None and not waiter.future.done():
                 waiter.future.set_exception(self._broken(Retry.SAME_ID))
-        for turn in self._turns:
+        for turn, _ in self._turns:
             if not turn.done():
                 turn.set_result(None)
         self._turns.clear()
@@ -313,8 +327,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         return self._scratch if window is None else window
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._alive_at = self._loop.time()
-        self._is_probing = False
+        self._vigil.heard()
         try:
             if self._in_window:
                 responses = self._session.filled(nbytes)
@@ -333,7 +346,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._outbox.pause()
 
     def resume_writing(self) -> None:
-        self._alive_at = self._loop.time()
+        self._vigil.heard()
         if self._outbox is not None:
             self._outbox.resume()
             self._flush()
@@ -343,11 +356,9 @@ class ClientConnection(asyncio.BufferedProtocol):
         if response.status == Status.WAITRESP:
             self._prolong(response)
             return
-        waiter = self._waiters.pop(response.sid, None)
-        if waiter is not None:
-            waiter.timer.cancel()
-            if not waiter.future.done():
-                waiter.future.set_result(response)
+        waiter = self._pop(response.sid)
+        if waiter is not None and not waiter.future.done():
+            waiter.future.set_result(response)
 
     def _prolong(self, response: Response) -> None:
         waiter = self._waiters.get(response.sid)
@@ -360,39 +371,41 @@ class ClientConnection(asyncio.BufferedProtocol):
         waiter.timer = self._loop.call_later(timeout, self._expire, response.sid, timeout)
 
     def _expire(self, sid: bytes, timeout: float) -> None:
-        waiter = self._waiters.pop(sid, None)
+        waiter = self._pop(sid)
         if waiter is not None and not waiter.future.done():
             self._session.forget(sid)
             text = f"no answer to {waiter.what} from {self.host}:{self.port} in {timeout:.1f} s"
             waiter.future.set_exception(OperationError(errno.ETIMEDOUT, text))
 
     # -- death of the peer ---------------------------------------------------------------------
-    def _watch_soon(self) -> None:
-        """Watch the peer while it owes us something."""
-        if self._watch is None:
-            self._alive_at = max(self._alive_at, self._loop.time())
-            self._watch = self._loop.call_later(CLIENT_PROBE_SECONDS, self._look)
+    @property
+    def owes(self) -> bool:
+        """The server owes an answer, or room for a request; a long poll is no debt."""
+        return self._owed > 0 or bool(self._turns)
 
-    def _look(self) -> None:
-        """Ask a silent peer for a sign of life; drop it when none comes."""
-        self._watch = None
-        if self._outbox is None or not (self._waiters or self._turns):
-            return
-        silence = self._loop.time() - self._alive_at
-        if silence >= self._silence_seconds_max:
-            self.abort(f"silent for {silence:.1f} s")
-            return
-        if silence >= CLIENT_PROBE_SECONDS and not self._is_probing:
-            self._probe()
-        self._watch = self._loop.call_later(CLIENT_PROBE_SECONDS, self._look)
+    @property
+    def carries_upload(self) -> bool:
+        """A file is open for writing here."""
+        return self.uploads > 0
 
-    def _probe(self) -> None:
+    @property
+    def is_suspicious(self) -> bool:
+        """The server does not answer a ping; it may be busy."""
+        return self._vigil.is_suspicious
+
+    def check(self) -> None:
+        """Find out whether the server is there, by a ping; if not, the connection is dropped."""
+        if not self.is_closed:
+            self._vigil.check()
+
+    def ping(self) -> bool:
         """Send a ping whose answer nobody waits for: any byte is a sign of life."""
-        if self._session.awaited_count < CLIENT_REQUESTS_MAX:
-            self._is_probing = True
-            sid, frame = self._session.submit(rq.Ping(NO_SID))
-            self._session.forget(sid)
-            self._put(frame)
+        if self._outbox is None or self._session.awaited_count >= CLIENT_REQUESTS_MAX:
+            return False
+        sid, frame = self._session.submit(rq.Ping(NO_SID))
+        self._session.forget(sid)
+        self._put(frame)
+        return True
 
 
 def error_of(response: Response) -> OperationError:
@@ -414,63 +427,47 @@ async def dial(
     timeout: float = CLIENT_DIAL_SECONDS_MAX,
     silence_seconds_max: float = CLIENT_SILENCE_SECONDS_MAX,
 ) -> ClientConnection:
-    """Connect and log in within `timeout` seconds, trying every address of `host`.
+    """Connect and log in within `timeout` seconds, at the first address of `host` that answers.
 
-    Raises OperationError: ECONNREFUSED and its like (Retry.ELSEWHERE), EBADE, EACCES, ETIMEDOUT.
+    An address that is silent for CLIENT_STAGGER_SECONDS holds nobody up: the next is tried beside
+    it. Raises OperationError: ECONNREFUSED and its like (Retry.ELSEWHERE), EBADE, EACCES,
+    ETIMEDOUT.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
-    connection = await _connect(host, port, silence_seconds_max, deadline)
-    try:
-        await connection.log_in(login, max(0.0, deadline - loop.time()))
-    except BaseException:
-        connection.abort("login failed")
-        raise
-    return connection
+    addresses = await addresses_of(host, port, deadline)
 
-
-async def _connect(
-    host: str, port: int, silence_seconds_max: float, deadline: float
-) -> ClientConnection:
-    loop = asyncio.get_running_loop()
-    addresses = await _addresses(host, port, deadline)
-    failure: OperationError | None = None
-    for index, address in enumerate(addresses):
-        # A dead address must not use up the time of the others.
-        seconds = (deadline - loop.time()) / (len(addresses) - index)
+    async def reach(address: str) -> ClientConnection:
+        connection = ClientConnection(host, port, silence_seconds_max, address)
+        await _connect(connection, deadline)
         try:
-            async with asyncio.timeout(seconds):
-                _, connection = await loop.create_connection(
-                    lambda: ClientConnection(host, port, silence_seconds_max), address, port
-                )
-            return connection
-        except TimeoutError:
-            text = f"{host}:{port} does not answer (waited {seconds:.1f} s)"
-            failure = OperationError(errno.EHOSTUNREACH, text, Retry.ELSEWHERE)
-        except OSError as error:
-            number = error.errno if error.errno and error.errno > 0 else errno.EHOSTUNREACH
-            text = f"{host}:{port}: {error.strerror or error}"
-            failure = OperationError(number, text, Retry.ELSEWHERE)
-    assert failure is not None
-    raise failure
+            await connection.log_in(login, max(0.0, deadline - loop.time()))
+        except BaseException:
+            connection.abort("login failed")
+            raise
+        return connection
+
+    def drop(connection: ClientConnection) -> None:
+        connection.abort("another address was faster")
+
+    if len(addresses) == 1:
+        return await reach(addresses[0])
+    attempts = [partial(reach, address) for address in addresses]
+    return await first_made(attempts, CLIENT_STAGGER_SECONDS, drop)
 
 
-async def _addresses(host: str, port: int, deadline: float) -> list[str]:
-    """Addresses of a name, in the resolver's order."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        pass
-    else:
-        return [host]
+async def _connect(connection: ClientConnection, deadline: float) -> None:
+    """Raises OperationError, Retry.ELSEWHERE."""
+    host, port = connection.host, connection.port
     loop = asyncio.get_running_loop()
+    began = loop.time()
     try:
         async with asyncio.timeout_at(deadline):
-            found = await loop.getaddrinfo(host, port)
+            await loop.create_connection(lambda: connection, connection.address, port)
     except TimeoutError:
-        text = f"the name {host} could not be resolved in time"
+        text = f"{host}:{port} does not answer (waited {loop.time() - began:.1f} s)"
         raise OperationError(errno.EHOSTUNREACH, text, Retry.ELSEWHERE) from None
     except OSError as error:
-        text = f"the name {host} can't be resolved: {error.strerror or error}"
-        raise OperationError(errno.EHOSTUNREACH, text, Retry.ELSEWHERE) from error
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        number = error.errno if error.errno and error.errno > 0 else errno.EHOSTUNREACH
+        text = f"{host}:{port}: {error.strerror or error}"
+        raise OperationError(number, text, Retry.ELSEWHERE) from error

@@ -34,6 +34,9 @@ class ClientConfig:
     """One read or write request."""
     chunks_in_flight: int = CLIENT_CHUNKS_IN_FLIGHT
     """Requests of one transfer that are under way together."""
+    any_mgm: bool = False
+    """Names and files may be looked up at a standby, which lags behind the master by a little, but
+    never behind what this client did or was told. Else only the master is asked."""
     page_checksums: bool = True
     """Transfer with a CRC-32C for every 4 KiB page (pgread, pgwrite) where the server can: finds
     what TCP's checksum does not, and costs about half the throughput of a core."""

@@ -100,7 +100,13 @@ class File:
         self, deadline: float, tried: dict[str, str], redirect: Redirect | None
     ) -> None:
         router = self._router
-        answer = await router.ask(self._request, deadline=deadline, tried=tried, redirect=redirect)
+        answer = await router.ask(
+            self._request,
+            deadline=deadline,
+            tried=tried,
+            redirect=redirect,
+            any_mgm=self._is_readonly and self._config.any_mgm,
+        )
         try:
             handle, info = parse_open(bytes(answer.body))
         except WireError as error:
@@ -114,13 +120,16 @@ class File:
             and bool(server.flags & ProtocolFlag.SUPPORTS_PGRW)
         )
         self._place = _Place(answer.endpoint, answer.connection, handle, pages)
-        router.pool.hold(answer.endpoint, answer.connection)
+        is_upload = not self._is_readonly
+        router.pool.hold(answer.endpoint, answer.connection, is_upload=is_upload)
 
     def _leave(self) -> _Place | None:
         """Forget the place. Its connection may be closed by the pool now."""
         place, self._place = self._place, None
         if place is not None:
-            self._router.pool.release(place.endpoint, place.connection)
+            self._router.pool.release(
+                place.endpoint, place.connection, is_upload=not self._is_readonly
+            )
         return place
 
     def _open_place(self) -> _Place:

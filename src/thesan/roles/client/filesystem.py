@@ -54,10 +54,11 @@ from thesan.core.wire.numbers import (
     StatOption,
 )
 from thesan.ports.entropy import Entropy
+from thesan.roles.client.any_mgm import AnyMgm, AnyRequest
 from thesan.roles.client.config import ClientConfig
 from thesan.roles.client.file import MODES, File
 from thesan.roles.client.pool import Pool
-from thesan.roles.client.router import Body, Router
+from thesan.roles.client.router import Answer, Body, Router
 from thesan.roles.client.tree import Found, find, remove_tree
 from thesan.roles.client.url import Url, set_cgi
 
@@ -80,10 +81,11 @@ class Filesystem:
         self.router = router
         self._entropy = entropy
         self._act_as = act_as
+        self._any = AnyMgm(router)
 
     async def close(self) -> None:
         """Close every connection. Open files fail from now on."""
-        await self.router.pool.close()
+        await self.router.close()
 
     async def __aenter__(self) -> "Filesystem":
         return self
@@ -99,7 +101,7 @@ class Filesystem:
     # -- names ---------------------------------------------------------------------------------
     async def stat(self, path: str) -> StatInfo:
         """What a path leads to; symbolic links are followed."""
-        answer = await self.router.ask(rq.Stat(NO_SID, normalise(path)))
+        answer = await self._look_up(rq.Stat(NO_SID, normalise(path)))
         return _parsed(parse_stat, answer.body)
 
     async def exists(self, path: str) -> bool:
@@ -124,7 +126,7 @@ class Filesystem:
     async def ls(self, path: str, *, stat: bool = False, checksum: bool = False) -> list[DirEntry]:
         """Entries of a directory, sorted by the server. Links show what they lead to."""
         options = (DirListFlag.STAT if stat else 0) | (DirListFlag.CHECKSUM if checksum else 0)
-        answer = await self.router.ask(rq.DirList(NO_SID, normalise(path), options=int(options)))
+        answer = await self._look_up(rq.DirList(NO_SID, normalise(path), options=int(options)))
         return _parsed(parse_dirlist, answer.body)
 
     async def mkdir(self, path: str, mode: int = 0o755, *, parents: bool = False) -> None:
@@ -275,7 +277,7 @@ class Filesystem:
 
     async def locate(self, path: str) -> list[Location]:
         """Servers that hold a file."""
-        answer = await self.router.ask(rq.Locate(NO_SID, normalise(path)))
+        answer = await self._look_up(rq.Locate(NO_SID, normalise(path)))
         return _parsed(parse_locate, answer.body)
 
     # -- files -----------------------------------------------------------------------------------
@@ -302,8 +304,17 @@ class Filesystem:
             flags |= OpenFlag.MKPATH
         if size and not readonly:
             cgi = set_cgi(cgi, "oss.asize", str(size))
-        request = rq.Open(NO_SID, normalise(path), cgi, 0 if readonly else permissions, flags)
-        return await File(self.router, request, is_readonly=readonly).open()
+        if readonly:
+            looked_up = await self._any.ask_for(rq.Open(NO_SID, normalise(path), cgi, 0, flags))
+            return await File(self.router, looked_up, is_readonly=True).open()
+        cgi = "&".join(part for part in (cgi, self._op_cgi()) if part)
+        request = rq.Open(NO_SID, normalise(path), cgi, permissions, flags)
+        return await File(self.router, request, is_readonly=False).open()
+
+    async def _look_up(self, request: AnyRequest) -> Answer:
+        """Ask what only reads."""
+        request = await self._any.ask_for(request)
+        return await self.router.ask(request, any_mgm=self.router.config.any_mgm)
 
     # -- control messages --------------------------------------------------------------------------
     async def control(self, message: Request) -> Reply:
@@ -318,7 +329,7 @@ class Filesystem:
         query = rq.Query(NO_SID, QueryCode.OPAQUE, args=encode_request(message))
         answer = await self.router.ask(query)
         try:
-            return decode_reply(bytes(answer.body))
+            return self._any.noted(decode_reply(bytes(answer.body)))
         except ControlError as error:
             raise OperationError(errno.EPROTO, f"{answer.endpoint}: {error}") from error
 
@@ -344,6 +355,8 @@ class Filesystem:
         return self._entropy.token(_OP_ID_BYTES).hex()
 
     def _op_cgi(self) -> str:
+        """For whatever changes something."""
+        self._any.has_changed = True
         return f"{OP_KEY}={self._new_op_id()}"
 
 

@@ -5,8 +5,11 @@ login name is another pool.
 """
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 
+from thesan.core.model.errors import OperationError, Retry
+from thesan.core.model.limits import CLIENT_MGM_DIAL_SECONDS
 from thesan.io.tasks import TaskOwner
 from thesan.io.transport.client import ClientConnection, dial
 from thesan.roles.client.config import ClientConfig
@@ -36,6 +39,8 @@ class Pool:
         self._entries: dict[Endpoint, _Entry] = {}
         self._retired: list[_Entry] = []
         self._dialling: dict[Endpoint, asyncio.Task[ClientConnection]] = {}
+        self._dial_seconds: dict[Endpoint, float] = {}
+        """Bound of the next dial to an MGM that was silent."""
         self._tasks = TaskOwner("pool")
         self._loop = asyncio.get_running_loop()
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -51,23 +56,52 @@ class Pool:
         entry.used_at = self._loop.time()
         return entry.connection
 
-    async def get(self, endpoint: Endpoint) -> ClientConnection:
+    @property
+    def live(self) -> list[Endpoint]:
+        """Where there is a connection that answers, as far as is known."""
+        return [
+            endpoint
+            for endpoint, entry in self._entries.items()
+            if not entry.connection.is_closed and not entry.connection.is_suspicious
+        ]
+
+    async def get(self, endpoint: Endpoint, *, is_mgm: bool = False) -> ClientConnection:
         """A live connection to `endpoint`. Raises OperationError as `dial` does."""
         connection = self.find(endpoint)
         if connection is not None:
             return connection
+        # One caller's end must not be the end of a dial that others wait for too.
+        return await asyncio.shield(self.dialling(endpoint, is_mgm=is_mgm))
+
+    def dialling(
+        self, endpoint: Endpoint, *, is_mgm: bool = False
+    ) -> "asyncio.Task[ClientConnection]":
+        """The dial to `endpoint` that is under way, begun if there is none.
+
+        A silent MGM is given up soon at first, and later each time: others may answer.
+        """
         task = self._dialling.get(endpoint)
         if task is None:
-            task = self._tasks.start(f"dial {endpoint}", self._connect(endpoint))
+            task = self._tasks.start(f"dial {endpoint}", self._connect(endpoint, is_mgm))
+            task.add_done_callback(_take_note)
             self._dialling[endpoint] = task
-        # One caller's end must not be the end of a dial that others wait for too.
-        return await asyncio.shield(task)
+        return task
 
-    async def _connect(self, endpoint: Endpoint) -> ClientConnection:
+    async def _connect(self, endpoint: Endpoint, is_mgm: bool) -> ClientConnection:
+        bound = self._config.dial_seconds_max
+        if is_mgm:
+            bound = min(bound, self._dial_seconds.get(endpoint, CLIENT_MGM_DIAL_SECONDS))
         try:
-            connection = await self._dial(endpoint)
+            async with asyncio.timeout(bound):
+                connection = await self._dial(endpoint)
+        except TimeoutError:
+            if is_mgm:
+                self._dial_seconds[endpoint] = 2 * bound
+            text = f"{endpoint} does not answer (waited {bound:.1f} s)"
+            raise OperationError(errno.EHOSTUNREACH, text, Retry.ELSEWHERE) from None
         finally:
             self._dialling.pop(endpoint, None)
+        self._dial_seconds.pop(endpoint, None)
         self._entries[endpoint] = _Entry(connection, self._loop.time())
         self._sweep_later()
         return connection
@@ -81,14 +115,20 @@ class Pool:
             silence_seconds_max=self._config.silence_seconds_max,
         )
 
-    def hold(self, endpoint: Endpoint, connection: ClientConnection) -> None:
+    def hold(
+        self, endpoint: Endpoint, connection: ClientConnection, *, is_upload: bool = False
+    ) -> None:
         """Keep a connection while something of its session is used: an open file."""
+        connection.uploads += is_upload
         entry = self._entry_of(endpoint, connection)
         if entry is not None:
             entry.holds += 1
 
-    def release(self, endpoint: Endpoint, connection: ClientConnection) -> None:
+    def release(
+        self, endpoint: Endpoint, connection: ClientConnection, *, is_upload: bool = False
+    ) -> None:
         """End one `hold`."""
+        connection.uploads -= is_upload
         entry = self._entry_of(endpoint, connection)
         if entry is not None and entry.holds:
             entry.holds -= 1
@@ -143,3 +183,9 @@ class Pool:
         self._entries.clear()
         self._retired.clear()
         await asyncio.gather(*(entry.connection.close() for entry in entries))
+
+
+def _take_note(task: "asyncio.Task[ClientConnection]") -> None:
+    """Of a failure that nobody waited for any more."""
+    if not task.cancelled():
+        task.exception()

@@ -5,7 +5,10 @@ given up before the caller's deadline while trying again can help, and an addres
 is silent costs seconds, not minutes.
 
 - Every MGM of the list is tried; the one that last answered as master is asked first.
-- kXR_wait is obeyed, kXR_redirect followed (at most REDIRECTS_MAX for one request).
+- kXR_wait is obeyed, kXR_redirect followed (at most REDIRECTS_MAX for one request). A redirect
+  to a master names its epoch: it is followed once, and never to an epoch that is over.
+- At a change of master everything that is pending at an MGM is sent to the new one at once; until
+  somebody says that there is one, silence moves nothing (roles.client.watcher).
 - What an FST can't do is asked again at the MGM, with `tried=` naming the FST's host.
 - After a lost connection nobody knows whether the request was done. It is sent again as it is: a
   mutation carries its operation id (`thesan.op`), by which a server gives the first answer again.
@@ -21,21 +24,26 @@ from thesan.core.model.errors import OperationError, Retry, WireError
 from thesan.core.model.limits import (
     CLIENT_BACKOFF_SECONDS,
     CLIENT_BACKOFF_SECONDS_MAX,
-    CLIENT_TRIED_MAX,
+    CLIENT_MASTER_WAITS_MAX,
+    CLIENT_PROBE_SECONDS,
+    CLIENT_SLOW_SECONDS,
     CLIENT_WAIT_SECONDS_MAX,
     CLIENT_WAIT_SECONDS_MIN,
+    CLIENT_WATCH_AFTER_SECONDS,
     FST_RETURN_SECONDS_MAX,
-    REDIRECTS_MAX,
 )
 from thesan.core.model.paths import parse_cgi
 from thesan.core.wire import requests as rq
 from thesan.core.wire.bodies import Redirect, parse_redirect, parse_wait
 from thesan.core.wire.client import Response
-from thesan.core.wire.numbers import QueryCode, Status
-from thesan.io.transport.client import ClientConnection, error_of
+from thesan.core.wire.numbers import Status
+from thesan.io.transport.client import Call, ClientConnection, GivenUp, error_of
 from thesan.roles.client.config import ClientConfig
+from thesan.roles.client.journey import EPOCH_KEY, Journey
+from thesan.roles.client.masters import Masters, News
 from thesan.roles.client.pool import Pool
-from thesan.roles.client.url import Endpoint, merge_cgi, parse_url, set_cgi
+from thesan.roles.client.url import Endpoint
+from thesan.roles.client.watcher import Watcher
 
 Body = bytes | bytearray | memoryview
 
@@ -51,6 +59,8 @@ ELSEWHERE: Final[dict[int, str]] = {
     errno.EDOM: "ioerr",
 }
 """Errors of an FST after which another one may do better, with XrdCl's word in `triedrc=`."""
+_EPOCH_DIGITS_MAX: Final = 19
+"""An int64 in decimal."""
 _REFUSED_TRIES_MAX: Final = 3
 """An FST refuses a capability: of an epoch before its own, or used up by a request that was lost.
 A new one from the MGM may be good (NotAuthorizedRetryLimit of XrdCl)."""
@@ -65,72 +75,6 @@ class Answer(msgspec.Struct):
     bad_offsets: list[int] = []
 
 
-class _Journey:
-    """What is known of one request on its way."""
-
-    def __init__(self, request: rq.Request, deadline: float, tried: dict[str, str]) -> None:
-        self.request = request
-        self.deadline = deadline
-        self.tried = tried
-        """Hosts that could not serve it: word for `triedrc`."""
-        self.target: Endpoint | None = None
-        """Where a redirect sent us; None: to the MGM."""
-        self.given_cgi = ""
-        self.redirects = 0
-        self.refused = 0
-        self.maybe_done = False
-        self.losses = 0
-        self.lost_at: float | None = None
-        """When a server was lost first."""
-        self.pause = CLIENT_BACKOFF_SECONDS
-        self.mgm_failures = 0
-        self.reason = "nothing was tried"
-        """Why the last try failed: what an error at the deadline says."""
-        self.refusal = ""
-        """What the last FST said that could not serve it."""
-
-    @property
-    def what(self) -> str:
-        """For error texts: `stat /a/b`."""
-        path = getattr(self.request, "path", "") or getattr(self.request, "source", "")
-        return f"{type(self.request).__name__.lower()} {path}".rstrip()
-
-    def outgoing(self) -> rq.Request:
-        """The request as it is to be sent to the current target."""
-        cgi = self.given_cgi
-        if self.target is None and self.tried:
-            hosts = list(self.tried)[-CLIENT_TRIED_MAX:]
-            words = ",".join(self.tried[host] for host in hosts)
-            cgi = set_cgi(set_cgi(cgi, "tried", ",".join(hosts)), "triedrc", words)
-        return with_cgi(self.request, cgi) if cgi else self.request
-
-    def follow(self, redirect: Redirect) -> None:
-        """Take up a kXR_redirect. Raises OperationError ELOOP, EINVAL or EPROTONOSUPPORT."""
-        self.redirects += 1
-        if self.redirects > REDIRECTS_MAX:
-            text = f"{self.what}: {REDIRECTS_MAX} redirects and no end; the last to {redirect.host}"
-            raise OperationError(errno.ELOOP, text)
-        if redirect.port < 0:
-            url = parse_url(redirect.host + ("?" + redirect.cgi if redirect.cgi else ""))
-            self.target, self.given_cgi = url.endpoints[0], url.cgi
-        else:
-            self.target = Endpoint(redirect.host.strip("[]"), redirect.port)
-            self.given_cgi = redirect.cgi
-        # A server that sends us back names itself in `tried=`: keep that beside our own list.
-        for host in parse_cgi(self.given_cgi).get("tried", "").split(","):
-            if host:
-                self.tried.setdefault(host, "srverr")
-
-    def go_back(self, word: str) -> None:
-        """Ask the MGM again; without `word` the server that we come from is not to blame."""
-        assert self.target is not None
-        if word:
-            self.tried.pop(self.target.host, None)
-            self.tried[self.target.host] = word
-        self.target = None
-        self.given_cgi = ""
-
-
 class Router:
     """Routes the requests of one client."""
 
@@ -139,18 +83,33 @@ class Router:
             raise ValueError("no MGM given")
         self.pool = pool
         self.config = config
-        self._mgms = endpoints
-        self._current = endpoints[0]
+        self.masters = Masters(endpoints)
+        self.watcher = Watcher(pool, self.masters, self._on_news)
+        self._news = News()
         self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._journeys: dict[Journey, None] = {}
+        """Requests under way, the oldest first."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._checked_at = 0.0
+        self._reader_shift = config.login.pid
 
     @property
     def master(self) -> Endpoint:
         """The MGM that is asked first: who last answered as master."""
-        return self._current
+        return self.masters.current
 
     def deadline(self) -> float:
         """Loop time until which an operation that begins now may be tried."""
         return self._loop.time() + self.config.patience_seconds
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        await self.watcher.close()
+        await self.pool.close()
 
     async def ask(
         self,
@@ -159,38 +118,100 @@ class Router:
         deadline: float | None = None,
         tried: dict[str, str] | None = None,
         redirect: Redirect | None = None,
+        any_mgm: bool = False,
     ) -> Answer:
         """Send `request` until somebody answers it with ok; `redirect` is where to go first.
 
-        Raises OperationError: the server's last word, or ETIMEDOUT at the deadline.
+        `any_mgm`: a standby may answer, if the request says so too. Raises OperationError: the
+        server's last word, or ETIMEDOUT at the deadline.
         """
+        now = self._loop.time()
         if deadline is None:
-            deadline = self.deadline()
-        journey = _Journey(request, deadline, dict(tried or {}))
+            deadline = now + self.config.patience_seconds
+        journey = Journey(request, now, deadline, dict(tried or {}), any_mgm=any_mgm)
         if tried:
             # The caller lost them just now: they may be back, as if this request had lost them.
-            journey.lost_at = self._loop.time()
+            journey.lost_at = now
         if redirect is not None:
             journey.follow(redirect)
+        self._journeys[journey] = None
+        if self._timer is None:
+            self._timer = self._loop.call_later(CLIENT_SLOW_SECONDS, self._look)
+        if now - self._began > CLIENT_WATCH_AFTER_SECONDS and not self.watcher.is_on:
+            self.watcher.begin()
+        try:
+            return await self._travel(journey)
+        finally:
+            del self._journeys[journey]
+
+    async def _travel(self, journey: Journey) -> Answer:
         while True:
-            endpoint = journey.target or self._current
-            connection: ClientConnection | None = None
+            endpoint = journey.target or self._home(journey)
+            connection = self.pool.find(endpoint)
+            was_sent = connection is not None
             try:
-                connection = self.pool.find(endpoint)
                 if connection is None:
                     connection = await self._dial(journey, endpoint)
+                    if connection is None:
+                        continue
                 timeout = self._left(journey)
-                response = await connection.call(journey.outgoing(), timeout)
+                response = await connection.call(journey.outgoing(), timeout, Call.MOVABLE)
+            except GivenUp as error:
+                self._turn(journey, error)
+                continue
             except OperationError as error:
-                await self._lost(journey, endpoint, error, was_sent=connection is not None)
+                await self._lost(journey, endpoint, error, was_sent=was_sent)
                 continue
             if response.status == Status.OK:
-                self._arrived(endpoint, connection)
+                self._arrived(journey, endpoint, connection)
                 return Answer(response.body, endpoint, connection, response.bad_offsets)
             await self._judge(journey, endpoint, connection, response)
 
+    def _home(self, journey: Journey) -> Endpoint:
+        """The MGM to ask. Clients that take any answer spread over all MGMs, each at its own."""
+        if not journey.any_mgm:
+            return self.masters.current
+        mgms = self.masters.mgms
+        return mgms[self._reader_shift % len(mgms)]
+
+    # -- change of master ------------------------------------------------------------------------
+    def _on_news(self, master: Endpoint | None) -> None:
+        """There is a new master (None: an MGM is back): nobody waits for the old one any more.
+
+        Also what is pending at the new master's own address was sent before it was master.
+        """
+        if master is not None:
+            for endpoint in self.masters.mgms:
+                connection = self.pool.find(endpoint)
+                if connection is not None:
+                    connection.give_up(f"{master} is master of epoch {self.masters.epoch}")
+        self._news.tell()
+
+    def _turn(self, journey: Journey, error: OperationError) -> None:
+        """The request was taken back from a server, to be sent to the new master at once."""
+        if error.retry is Retry.SAME_ID:
+            journey.maybe_done = True
+        journey.reason = error.text
+        journey.pause = CLIENT_BACKOFF_SECONDS
+        journey.paused()
+        journey.go_back("")
+
+    def _look(self) -> None:
+        """Does a request wait for longer than it should? Then hear what the other MGMs know."""
+        self._timer = None
+        oldest = next(iter(self._journeys), None)
+        if oldest is None:
+            return
+        now = self._loop.time()
+        if now - oldest.began >= CLIENT_SLOW_SECONDS:
+            self.watcher.begin()
+            if now - self._checked_at >= CLIENT_PROBE_SECONDS:
+                self._checked_at = now
+                self.watcher.check()
+        self._timer = self._loop.call_later(CLIENT_SLOW_SECONDS, self._look)
+
     # -- time ----------------------------------------------------------------------------------
-    def _left(self, journey: _Journey) -> float:
+    def _left(self, journey: Journey) -> float:
         """Seconds until the deadline. Raises OperationError ETIMEDOUT when there are none."""
         left = journey.deadline - self._loop.time()
         if left <= 0:
@@ -199,25 +220,34 @@ class Router:
             raise OperationError(errno.ETIMEDOUT, text, retry)
         return left
 
-    async def _sleep(self, journey: _Journey, seconds: float) -> None:
-        await asyncio.sleep(min(seconds, self._left(journey)))
+    async def _sleep(self, journey: Journey, seconds: float) -> None:
+        """Wait, but not beyond news of a master."""
+        if await self._news.sleep(min(seconds, self._left(journey))):
+            journey.pause = CLIENT_BACKOFF_SECONDS
+        journey.paused()
 
-    async def _back_off(self, journey: _Journey) -> None:
-        await self._sleep(journey, journey.pause)
-        journey.pause = min(2 * journey.pause, CLIENT_BACKOFF_SECONDS_MAX)
+    async def _back_off(self, journey: Journey) -> None:
+        pause, journey.pause = journey.pause, min(2 * journey.pause, CLIENT_BACKOFF_SECONDS_MAX)
+        await self._sleep(journey, pause)
 
     # -- connections ---------------------------------------------------------------------------
-    async def _dial(self, journey: _Journey, endpoint: Endpoint) -> ClientConnection:
+    async def _dial(self, journey: Journey, endpoint: Endpoint) -> ClientConnection | None:
+        """A connection to `endpoint`; None when news came first. Raises OperationError."""
         left = self._left(journey)
-        try:
-            async with asyncio.timeout(left):
-                return await self.pool.get(endpoint)
-        except TimeoutError:
+        is_mgm = self.masters.is_mgm(endpoint)
+        dial = self.pool.dialling(endpoint, is_mgm=is_mgm)
+        await self._news.until(dial, left)
+        if dial.done():
+            return dial.result()
+        if self._loop.time() >= journey.deadline:
             text = f"{endpoint} was not reached in {left:.1f} s"
-            raise OperationError(errno.ETIMEDOUT, text, Retry.LATER) from None
+            raise OperationError(errno.ETIMEDOUT, text, Retry.LATER)
+        if is_mgm:
+            journey.go_back("")
+        return None
 
     async def _lost(
-        self, journey: _Journey, endpoint: Endpoint, error: OperationError, *, was_sent: bool
+        self, journey: Journey, endpoint: Endpoint, error: OperationError, *, was_sent: bool
     ) -> None:
         """The way to a server failed, or the server: choose where to go next."""
         if error.retry is Retry.NEVER:
@@ -229,34 +259,35 @@ class Router:
         journey.losses += 1
         if journey.lost_at is None:
             journey.lost_at = self._loop.time()
+        is_mgm = self.masters.is_mgm(endpoint)
+        if is_mgm:
+            self._mgm_failed(journey, endpoint)
         if journey.target is not None:
-            journey.go_back("" if endpoint in self._mgms else "srverr")
+            journey.go_back("" if is_mgm else "srverr")
             # The chain is broken off: what follows is a new one, though not a busy one.
             journey.redirects = 0
             if journey.losses > 1:
                 await self._back_off(journey)
             return
         journey.mgm_failures += 1
-        if endpoint == self._current:
-            self._current = self._after(endpoint)
-        if journey.mgm_failures % len(self._mgms) == 0:
+        if journey.mgm_failures % len(self.masters.mgms) == 0:
             await self._back_off(journey)
 
-    def _after(self, endpoint: Endpoint) -> Endpoint:
-        """The next MGM of the list."""
-        if endpoint not in self._mgms:
-            return self._mgms[0]
-        return self._mgms[(self._mgms.index(endpoint) + 1) % len(self._mgms)]
+    def _mgm_failed(self, journey: Journey, endpoint: Endpoint) -> None:
+        self.watcher.begin()
+        self.masters.failed(endpoint, self.pool.live)
+        if journey.any_mgm and endpoint == self._home(journey):
+            self._reader_shift += 1
 
-    def _arrived(self, endpoint: Endpoint, connection: ClientConnection) -> None:
+    def _arrived(self, journey: Journey, endpoint: Endpoint, connection: ClientConnection) -> None:
         """Remember who is master: the manager that did the work."""
-        if endpoint != self._current and connection.is_manager:
-            self._current = endpoint
+        if journey.target == endpoint and connection.is_manager and not journey.any_mgm:
+            self.masters.arrived(endpoint)
 
     # -- answers that are not ok -----------------------------------------------------------------
     async def _judge(
         self,
-        journey: _Journey,
+        journey: Journey,
         endpoint: Endpoint,
         connection: ClientConnection,
         response: Response,
@@ -265,20 +296,67 @@ class Router:
         body = bytes(response.body)
         try:
             if response.status == Status.REDIRECT:
-                journey.follow(parse_redirect(body))
+                await self._redirected(journey, endpoint, connection, parse_redirect(body))
                 return
             if response.status == Status.WAIT:
                 seconds, text = parse_wait(body)
                 journey.reason = f"{endpoint} says wait: {text or f'{seconds} s'}"
                 seconds_bound = min(max(seconds, CLIENT_WAIT_SECONDS_MIN), CLIENT_WAIT_SECONDS_MAX)
-                await self._sleep(journey, seconds_bound)
+                await self._wait(journey, endpoint, connection, seconds_bound)
                 return
         except WireError as error:
             raise OperationError(errno.EPROTO, f"{endpoint}: {error.text}") from error
         await self._refused(journey, connection, error_of(response))
 
+    async def _redirected(
+        self,
+        journey: Journey,
+        endpoint: Endpoint,
+        connection: ClientConnection,
+        redirect: Redirect,
+    ) -> None:
+        """Go where we are sent, unless we know better."""
+        target = Endpoint(redirect.host.strip("[]"), redirect.port)
+        epoch = _epoch_in(redirect.cgi)
+        if epoch is None:
+            if not connection.is_manager and self.masters.is_mgm(target):
+                journey.come_home(redirect)
+                if journey.returns > 1:
+                    await self._back_off(journey)
+            else:
+                journey.follow(redirect)
+            return
+        journey.reason = f"{endpoint} says that {target} is master of epoch {epoch}"
+        if journey.was_redirected or self.masters.is_old(epoch):
+            # Nobody is master just now, or not everybody knows who: no ping-pong.
+            journey.go_back("")
+            self.masters.failed(endpoint, self.pool.live)
+            await self._back_off(journey)
+            return
+        if self.masters.heard(epoch, str(target)):
+            self._on_news(self.masters.master)
+        if not journey.any_mgm:
+            self.masters.arrived(target)
+        journey.follow(redirect)
+        journey.was_redirected = True
+
+    async def _wait(
+        self, journey: Journey, endpoint: Endpoint, connection: ClientConnection, seconds: float
+    ) -> None:
+        """Obey a kXR_wait. That of an MGM ends with news, and is not waited out at first: it is
+        said while a new master gets ready, which takes a fraction of the least wait."""
+        if not connection.is_manager:
+            await self._sleep(journey, seconds)
+            return
+        journey.go_back("")
+        journey.waits += 1
+        if endpoint != self.masters.master or journey.waits % CLIENT_MASTER_WAITS_MAX == 0:
+            self.masters.failed(endpoint, self.pool.live)
+        pause, journey.pause = journey.pause, min(2 * journey.pause, CLIENT_WAIT_SECONDS_MAX)
+        await self._sleep(journey, min(pause, seconds))
+
     async def _refused(
-        self, journey: _Journey, connection: ClientConnection, error: OperationError
+        self, journey: Journey, connection: ClientConnection, error: OperationError
     ) -> None:
         """A server answered with an error: raise it, unless it may be different another time."""
         journey.reason = error.text
@@ -305,34 +383,16 @@ class Router:
             raise OperationError(error.errno, f"{error.text}; {journey.refusal}", error.retry)
         raise error
 
-    def _may_return(self, journey: _Journey) -> bool:
+    def _may_return(self, journey: Journey) -> bool:
         return (
             journey.lost_at is not None
             and self._loop.time() - journey.lost_at < FST_RETURN_SECONDS_MAX
         )
 
 
-def with_cgi(request: rq.Request, cgi: str) -> rq.Request:
-    """A copy of `request` with `cgi` merged into its own; what has no CGI stays as it is."""
-    match request:
-        case (
-            rq.Open()
-            | rq.Truncate()
-            | rq.Stat()
-            | rq.DirList()
-            | rq.Locate()
-            | rq.Mkdir()
-            | rq.Rm()
-            | rq.Rmdir()
-            | rq.Chmod()
-            | rq.FAttr()
-        ):
-            return msgspec.structs.replace(request, cgi=merge_cgi(request.cgi, cgi))
-        case rq.Mv():
-            return msgspec.structs.replace(request, source_cgi=merge_cgi(request.source_cgi, cgi))
-        case rq.Query(infotype=QueryCode.CHECKSUM | QueryCode.SPACE | QueryCode.XATTR):
-            path, _, own = request.args.decode(errors="surrogateescape").partition("?")
-            args = f"{path}?{merge_cgi(own, cgi)}".encode(errors="surrogateescape")
-            return msgspec.structs.replace(request, args=args)
-        case _:
-            return request
+def _epoch_in(cgi: str) -> int | None:
+    """The epoch that a standby's redirect names; None in any other redirect."""
+    text = parse_cgi(cgi).get(EPOCH_KEY, "")
+    return (
+        int(text) if text.isascii() and text.isdecimal() and len(text) < _EPOCH_DIGITS_MAX else None
+    )

@@ -1,0 +1,76 @@
+"""Reads that a standby may answer, and how old its answer may be.
+
+A standby follows the journal. A client that asks it says the journal position of the latest that it
+was told, so that its own changes, and what it has seen, never disappear again before its eyes.
+"""
+
+import errno
+from typing import TypeVar
+
+import msgspec
+
+from thesan.core.control.messages import (
+    ANY_KEY,
+    SEQ_KEY,
+    AdminReply,
+    FileOpReply,
+    Leader,
+    Reply,
+    Watch,
+    decode_reply,
+    encode_request,
+)
+from thesan.core.model.errors import ControlError, OperationError
+from thesan.core.wire import requests as rq
+from thesan.core.wire.numbers import NO_SID, QueryCode
+from thesan.roles.client.router import Router
+from thesan.roles.client.url import merge_cgi
+
+AnyRequest = rq.Stat | rq.DirList | rq.Locate | rq.Open
+_A = TypeVar("_A", bound=AnyRequest)
+
+
+class AnyMgm:
+    """One client's view of time."""
+
+    def __init__(self, router: Router) -> None:
+        self.seq = 0
+        """Highest journal position that an answer named."""
+        self.has_changed = False
+        """Something was changed since, by a request whose answer names no position."""
+        self._router = router
+
+    def noted(self, reply: Reply) -> Reply:
+        """Remember the journal position of an answer; the answer."""
+        match reply:
+            case AdminReply() | FileOpReply():
+                self.seq = max(self.seq, reply.seq)
+            case _:
+                pass
+        return reply
+
+    async def ask_for(self, request: _A) -> _A:
+        """The request as it is to be sent: with what a standby must know, if one may answer."""
+        if not self._router.config.any_mgm:
+            return request
+        if self.has_changed:
+            await self._catch_up()
+            if self.has_changed:
+                return request  # only the master can know
+        cgi = f"{ANY_KEY}=1&{SEQ_KEY}={self.seq}" if self.seq else f"{ANY_KEY}=1"
+        return msgspec.structs.replace(request, cgi=merge_cgi(request.cgi, cgi))
+
+    async def _catch_up(self) -> None:
+        """Ask the master how far the journal is: our changes are in it, they were answered.
+
+        A change that is made meanwhile was not answered yet; who looks for it does so later.
+        """
+        query = rq.Query(NO_SID, QueryCode.OPAQUE, args=encode_request(Watch()))
+        try:
+            answer = await self._router.ask(query)
+            reply = decode_reply(bytes(answer.body))
+        except ControlError as error:
+            raise OperationError(errno.EPROTO, str(error)) from error
+        if isinstance(reply, Leader) and reply.role == "master":
+            self.has_changed = False
+            self.seq = max(self.seq, reply.applied)
