@@ -60,6 +60,15 @@ def test_a_file_operation_too(bench) -> None:
     assert errno_of(bench, FileOp("readlink", "/link")) == errno.ENOENT
 
 
+def test_a_verb_is_not_shown_who_may_answer(bench) -> None:
+    bench.ok(Mkdir(SID, "/d"))
+    wanted = {"any": True, "seq": 1}
+    reply = bench.control(FileOp("lstat", "/d", wanted), ROOT)
+    assert reply.result["fid"] > 1
+    assert reply.seq == bench.journal.last
+    assert bench.control(Admin("fs", "ls", {**wanted, "leader": True}), ROOT).records == []
+
+
 def test_roles_are_checked(bench, alice) -> None:
     assert errno_of(bench, Admin("fs", "boot", {"fs": "1"}), alice) == errno.EACCES
     assert errno_of(bench, Admin("no", "such"), alice) == errno.EINVAL

@@ -1,7 +1,7 @@
 """Control messages inside kXR_query (opaque): who may send which, and where each is handled."""
 
 import errno
-from typing import TypeVar, assert_never
+from typing import Final, TypeVar, assert_never
 
 import msgspec
 
@@ -38,6 +38,8 @@ Answer = bytes | None
 OfRole = Beat | Commit | Inquire | FsRegister | Admin | FileOp
 """What is answered from the object graph of a role; the others are any_role.KINDS."""
 _M = TypeVar("_M", Admin, FileOp)
+_ROUTING: Final = frozenset({ACT_AS, "any", "seq", "leader"})
+"""Arguments of any Admin and FileOp that the verbs know nothing of."""
 
 
 def control(master: Master, connection: ServerConnection, sid: bytes, body: bytes) -> Answer:
@@ -164,5 +166,6 @@ def _acting(master: Master, who: Identity, args: dict[str, object]) -> Identity:
 
 
 def _without_role(message: _M) -> _M:
-    args = {name: value for name, value in message.args.items() if name != ACT_AS}
+    """The verb's own arguments: not who asks, nor which MGM may answer (see roles.mgm.front)."""
+    args = {name: value for name, value in message.args.items() if name not in _ROUTING}
     return msgspec.structs.replace(message, args=args)
