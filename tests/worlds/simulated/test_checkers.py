@@ -135,3 +135,56 @@ def test_a_journal_that_can_not_be_replayed():
     journal = _journal([Unlink(1, "never there", 5)])
     faults = asyncio.run(checkers.check_journal(journal, None))
     assert "can't be replayed" in faults[0]
+
+
+def _journal_of(*epochs: int) -> MemoryJournal:
+    """One entry for each epoch, appended by its owner."""
+    journal = MemoryJournal()
+    crc = 0
+    for seq, epoch in enumerate(epochs, start=1):
+        owner = Owner(f"mgm{epoch}", Epoch(epoch), f"mgm{epoch}:1094")
+        if owner not in journal.owners:
+            journal.owners.append(owner)
+        data = encode(Epoch(epoch), Seq(seq), crc, [b"x"], b"")
+        crc = decode(data).crc
+        journal.archive.append((owner, data))
+    return journal
+
+
+def test_epochs_that_grow_are_fine():
+    assert checkers.check_epochs(_journal_of(1, 1, 2, 5)) == []
+
+
+def test_an_entry_of_an_old_epoch_is_noticed():
+    assert any("came after" in fault for fault in checkers.check_epochs(_journal_of(1, 2, 1)))
+
+
+def test_an_epoch_with_two_owners_is_noticed():
+    journal = _journal_of(1, 2)
+    journal.owners.append(Owner("other", Epoch(2), "other:1094"))
+    assert any("owners" in fault for fault in checkers.check_epochs(journal))
+
+
+def test_an_entry_by_somebody_else_is_noticed():
+    journal = _journal_of(1, 2)
+    journal.archive[1] = (NODE, journal.archive[1][1])
+    assert any("appended by" in fault for fault in checkers.check_epochs(journal))
+
+
+def test_replicas_are_equal_and_at_the_head(namespace):
+    journal = MemoryJournal()
+    other = Namespace(MemoryStore())
+    assert checkers.check_replicas(journal, {"mgm1": None}) == ["mgm1 has no namespace at rest"]
+    journal.archive.append((NODE, b""))
+    journal.owner = NODE
+    journal.append(NODE, Seq(1), b"x")
+    assert checkers.check_replicas(journal, {"mgm1": namespace}) == []
+    assert checkers.check_replicas(journal, {"mgm1": namespace, "mgm2": other}) == [
+        "mgm2 stands at entry 0 of 1"
+    ]
+    store = MemoryStore()
+    wrong = Namespace(store)
+    wrong.apply(ReserveFids(7), 1)
+    _settle(wrong, store)
+    faults = checkers.check_replicas(journal, {"mgm1": namespace, "mgm2": wrong})
+    assert faults == ["replicas differ: [['mgm1'], ['mgm2']]"]

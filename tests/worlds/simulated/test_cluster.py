@@ -98,4 +98,4 @@ def test_an_mgm_comes_back_with_the_store_of_an_hour_ago(cluster):
     _do(cluster, calls.make_directory("/shared/new"))
     cluster.loop.network.kill(cluster.process_of("mgm1"))
     cluster.loop.run_until_complete(cluster.settle())
-    assert _do(cluster, calls.list("/shared")) == ["new"]
+    assert _do(cluster, calls.list("/shared")) == ["m0", "m1", "m2", "new"]

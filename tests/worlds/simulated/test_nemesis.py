@@ -15,6 +15,7 @@ class FakeVictim:
     def __init__(self, loop):
         self.loop = loop
         self.story = []
+        self.disturbed = 0
         self.processes = {}
         for name in ("mgm", "fst1", "fst2"):
             loop.network.machine(name).mount("/d1")
@@ -33,6 +34,12 @@ class FakeVictim:
 
     def machine(self, name):
         return self.loop.network.machine(name)
+
+    def master_name(self):
+        return "mgm"
+
+    def disturb(self, machine, *, begin):
+        self.disturbed += 1 if begin else -1
 
     async def restart(self, machine):
         self.story.append(f"restart {machine}")
@@ -66,7 +73,7 @@ class FakeVictim:
         self.story.append("trim")
 
 
-LINKS = ("cut", "cut-one-way", "delay", "reset", "loss", "late")
+LINKS = ("cut", "cut-one-way", "split", "delay", "reset", "loss", "late")
 TOLD = {
     FaultKind.MGM_KILL: ["restart fst1"],
     FaultKind.FST_KILL: ["restart fst1"],
@@ -78,6 +85,12 @@ TOLD = {
     FaultKind.MGM_NO_STORE: ["store fst1 empty", "restart fst1"],
     FaultKind.HAND_OVER: ["ns master fst1"],
     FaultKind.ISOLATE: ["engine fst1 cut", "engine fst1 healed"],
+    FaultKind.SPLIT: [
+        "engine fst1 cut",
+        "engine mgm cut",
+        "engine fst1 healed",
+        "engine mgm healed",
+    ],
     FaultKind.JOURNAL: ["journal 0.2", "journal 0.0"],
     FaultKind.ENGINE_LEADER: ["leader lost", "leader elected"],
     FaultKind.ENGINE_MAJORITY: ["leader lost", "leader elected"],
@@ -97,6 +110,7 @@ def test_every_fault_is_undone(loop, kind):
     loop.run_until_complete(strike(victim, fault))
     machine = loop.network.machine("fst1")
     assert machine.powered
+    assert victim.disturbed == 0
     failures = 1 if kind is FaultKind.SYNC_ERROR else 0
     assert machine.platters["/d1"].faults == DiskFaults(sync_failures=failures)
     assert machine.clock_offset_ns == 0
@@ -106,6 +120,13 @@ def test_every_fault_is_undone(loop, kind):
     assert victim.process_of("fst1").alive
     assert not victim.process_of("fst1").stopped
     assert victim.story == TOLD.get(kind, [])
+
+
+def test_the_master_is_whoever_it_is_then(loop):
+    victim = FakeVictim(loop)
+    for kind, targets in [(FaultKind.MGM_KILL, ("master",)), (FaultKind.CUT, ("mgm", "master"))]:
+        loop.run_until_complete(strike(victim, Fault(0.0, 1.0, kind, targets)))
+    assert victim.story == ["restart mgm"]
 
 
 def test_an_ambush_waits_for_traffic(loop):

@@ -9,7 +9,8 @@ import pytest
 from thesan.core.model.errors import OperationError
 from thesan.worlds.simulated.expectation import Expectation
 from thesan.worlds.simulated.history import History
-from thesan.worlds.simulated.workload import SHARED_DIRECTORY, Actor
+from thesan.worlds.simulated.shared import SHARED_DIRECTORY, SHARED_MARKS
+from thesan.worlds.simulated.workload import Actor
 
 
 class PerfectCalls:
@@ -19,7 +20,23 @@ class PerfectCalls:
         self.dice = dice
         self.tree = Expectation("/")
         self.data = {}
-        self.tree.make_directory(SHARED_DIRECTORY)
+        self.entry = 0
+        for path in (SHARED_DIRECTORY, *SHARED_MARKS):
+            self.tree.make_directory(path)
+
+    mgm_count = 3
+
+    async def advance(self, path, value):
+        await self._pause()
+        self._check(self.tree.of_mark(path))
+        self.data[path] = value
+        self.entry += 1
+        return self.entry
+
+    async def look(self, mgm, path, seq):
+        await self._pause()
+        self._check(self.tree.of_mark(path))
+        return self.data.get(path, 0), self.entry
 
     async def _pause(self):
         await asyncio.sleep(self.dice.expovariate(100))

@@ -41,6 +41,8 @@ class FaultKind(Enum):
     CUT_ONE_WAY = "cut-one-way"
     ISOLATE = "isolate"
     """A machine sees nobody, the journal engine neither."""
+    SPLIT = "split"
+    """An MGM and a client see each other and nobody else; the rest goes on without them."""
     DELAY = "delay"
     LOSS = "loss"
     """A link loses a third of its packets, in both directions."""
@@ -115,6 +117,8 @@ RECOVERY_SECONDS: Final = 3.0
 """A daemon that is back needs a beat or two until the others know."""
 CLOCK_ERROR_NS: Final = 14 * NS_PER_S
 """Two clocks wrong in opposite directions stay within CAPABILITY_CLOCK_SKEW_SECONDS."""
+MASTER: Final = "master"
+"""A target: whichever MGM is master when the fault begins."""
 PAUSE_SECONDS: Final = (3.0, 30.0)
 """An MGM that sleeps: at least long enough for another one to take over."""
 
@@ -177,7 +181,7 @@ def _draw(dice: random.Random, kind: FaultKind, seconds: float, stage: Stage) ->
     disk = ""
     match kind:
         case FaultKind.MGM_PAUSE:
-            targets = (dice.choice(stage.mgms),)
+            targets = (_mgm(dice, stage),)
             if len(stage.mgms) > 1 and dice.random() < 0.6:
                 length = dice.uniform(*PAUSE_SECONDS)
         case (
@@ -186,12 +190,13 @@ def _draw(dice: random.Random, kind: FaultKind, seconds: float, stage: Stage) ->
             | FaultKind.MGM_STALL
             | FaultKind.MGM_OLD_STORE
             | FaultKind.MGM_NO_STORE
-            | FaultKind.HAND_OVER
             | FaultKind.ENGINE_CUT
         ):
+            targets = (_mgm(dice, stage),)
+        case FaultKind.HAND_OVER:
             targets = (dice.choice(stage.mgms),)
         case FaultKind.HOST_GONE:
-            targets = (dice.choice(stage.mgms), dice.choice(stage.fsts))
+            targets = (_mgm(dice, stage), dice.choice(stage.fsts))
         case FaultKind.FST_KILL | FaultKind.FST_POWER | FaultKind.FST_PAUSE:
             targets = (dice.choice(stage.fsts),)
         case (
@@ -204,7 +209,10 @@ def _draw(dice: random.Random, kind: FaultKind, seconds: float, stage: Stage) ->
         ):
             targets = _link(dice, stage)
         case FaultKind.ISOLATE:
-            targets = (dice.choice((*stage.mgms, *stage.clients)),)
+            targets = (dice.choice([_mgm(dice, stage), *stage.clients]),)
+        case FaultKind.SPLIT:
+            targets = (_mgm(dice, stage), dice.choice(stage.clients))
+            length = dice.uniform(1.0, 8.0)
         case FaultKind.CLIENT_KILL:
             targets = (dice.choice(stage.clients),)
         case FaultKind.CLOCK:
@@ -214,7 +222,7 @@ def _draw(dice: random.Random, kind: FaultKind, seconds: float, stage: Stage) ->
             disk = dice.choice(stage.disks[targets[0]])
         case FaultKind.ENGINE_LEADER:
             length = dice.uniform(0.2, 1.6)
-            targets = (dice.choice(stage.mgms),)
+            targets = (MASTER,)
         case FaultKind.JOURNAL | FaultKind.ENGINE_MAJORITY | FaultKind.ENGINE_SLOW | FaultKind.TRIM:
             targets = (stage.mgms[0],)
         case _:
@@ -225,8 +233,13 @@ def _draw(dice: random.Random, kind: FaultKind, seconds: float, stage: Stage) ->
     return Fault(at, length, kind, targets, disk, segments, slip)
 
 
+def _mgm(dice: random.Random, stage: Stage) -> str:
+    """Mostly the one that it hurts to lose."""
+    return MASTER if dice.random() < 0.6 else dice.choice(stage.mgms)
+
+
 def _link(dice: random.Random, stage: Stage) -> tuple[str, str]:
-    source = dice.choice((*stage.mgms, *stage.fsts))
+    source = dice.choice((MASTER, *stage.mgms, *stage.fsts))
     target = dice.choice([name for name in stage.everybody if name != source])
     return (source, target) if dice.random() < 0.5 else (target, source)
 

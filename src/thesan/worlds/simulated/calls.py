@@ -37,6 +37,17 @@ no code of its own and travels as kXR_FSError."""
 class Calls(Protocol):
     """The client library as an actor uses it. Errors are OperationError."""
 
+    @property
+    def mgm_count(self) -> int: ...
+
+    async def advance(self, path: str, value: int) -> int:
+        """Set a counter; the journal entry that shows it."""
+        ...
+
+    async def look(self, mgm: int, path: str, seq: int) -> tuple[int, int]:
+        """(value, journal entry) of a counter, asked at one MGM, not older than entry `seq`."""
+        ...
+
     async def put(self, path: str, data: bytes, *, exclusive: bool) -> None: ...
 
     async def put_pieces(self, path: str, data: bytes, starts: list[int]) -> None:

@@ -12,6 +12,7 @@ from google_crc32c import value as crc32c
 from zlib_ng.zlib_ng import adler32
 
 from thesan.core.journal.entry import Entry, Position
+from thesan.core.journal.entry import decode as decode_entry
 from thesan.core.model.errors import OperationError, ThesanError
 from thesan.core.model.ids import Epoch, Seq
 from thesan.core.namespace import invariants, queries
@@ -137,6 +138,39 @@ async def check_journal(journal: MemoryJournal, live: Namespace | None) -> list[
             f" the master's op {live.op_count} has {live.digest.hex()}"
         ]
     return []
+
+
+def check_epochs(journal: MemoryJournal) -> list[str]:
+    """One writer: epochs have one owner each and only grow, and so do the entries'."""
+    faults = []
+    epochs = [int(owner.epoch) for owner in journal.owners]
+    if epochs != sorted(set(epochs)):
+        faults.append(f"journal: the epochs of its owners were {epochs}")
+    newest = 0
+    for number, (owner, data) in enumerate(journal.archive, start=1):
+        epoch = decode_entry(data).epoch
+        if owner not in journal.owners or owner.epoch != epoch:
+            faults.append(f"journal: entry {number} of epoch {epoch} was appended by {owner}")
+        if epoch < newest:
+            faults.append(f"journal: entry {number} of epoch {epoch} came after epoch {newest}")
+        newest = max(newest, epoch)
+    return faults
+
+
+def check_replicas(journal: MemoryJournal, namespaces: dict[str, Namespace | None]) -> list[str]:
+    """All MGMs that are at the head have the same state."""
+    faults = []
+    told: dict[tuple[int, bytes], list[str]] = {}
+    for name, namespace in namespaces.items():
+        if namespace is None:
+            faults.append(f"{name} has no namespace at rest")
+        elif namespace.applied_seq != journal.last:
+            faults.append(f"{name} stands at entry {namespace.applied_seq} of {journal.last}")
+        else:
+            told.setdefault((namespace.op_count, namespace.digest), []).append(name)
+    if len(told) > 1:
+        faults.append(f"replicas differ: {sorted(told.values())}")
+    return faults
 
 
 def _registered(namespace: Namespace, fsid: int) -> list[int]:

@@ -1,10 +1,14 @@
 """The client library as actors use it: whole files put and got, names changed and listed."""
 
 import asyncio
+import errno
+from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
+from thesan.core.control.messages import FileOp, FileOpReply, Reply
 from thesan.core.model.errors import OperationError
+from thesan.core.model.units import NS_PER_S
 from thesan.core.wire.bodies import DirEntry
 from thesan.roles.client.config import ClientConfig
 from thesan.roles.client.filesystem import Filesystem, connect
@@ -15,6 +19,8 @@ from thesan.worlds.simulated.world import SimWorld
 
 MARK: Final = "user.mark"
 """Extended attribute that actors use."""
+LOOK_PATIENCE_SECONDS: Final = 3.0
+"""For a read at one MGM: when it is away, another one will be asked."""
 PIECE_TRIES_MAX: Final = 10
 PIECE_PAUSE_SECONDS: Final = 1.0
 """Tries of an upload in pieces, and the pause between them: together longer than any fault."""
@@ -37,6 +43,12 @@ def _no_count(byte_count: int) -> None:
     """Nobody watches a progress bar here."""
 
 
+def _file_op(reply: Reply) -> FileOpReply:
+    if not isinstance(reply, FileOpReply):
+        raise OperationError(errno.EPROTO, f"answer is {type(reply).__name__}")
+    return reply
+
+
 class LibraryCalls:
     """`workload.Calls` through roles.client, in the client's own process."""
 
@@ -45,6 +57,7 @@ class LibraryCalls:
         self._url = url
         self._config = config
         self._made: Filesystem | None = None
+        self._at: dict[int, Filesystem] = {}
 
     @property
     def filesystem(self) -> Filesystem:
@@ -52,6 +65,31 @@ class LibraryCalls:
         if self._made is None:
             self._made = connect(self._url, self._config, self._world.entropy)
         return self._made
+
+    def at(self, mgm: int) -> Filesystem:
+        """One that knows only one of the MGMs at first, and is soon out of patience."""
+        found = self._at.get(mgm)
+        if found is None:
+            url = Url((self._url.endpoints[mgm],))
+            config = replace(self._config, patience_seconds=LOOK_PATIENCE_SECONDS)
+            found = self._at[mgm] = connect(url, config, self._world.entropy)
+        return found
+
+    @property
+    def mgm_count(self) -> int:
+        """How many MGMs it knows."""
+        return len(self._url.endpoints)
+
+    async def advance(self, path: str, value: int) -> int:
+        """Set a counter (an mtime in seconds); the journal entry that shows it."""
+        message = FileOp("utime", path, {"mtime_ns": value * NS_PER_S})
+        return _file_op(await self.filesystem.control(message)).seq
+
+    async def look(self, mgm: int, path: str, seq: int) -> tuple[int, int]:
+        """(value, journal entry) of a counter, at an MGM in any role that has entry `seq`."""
+        message = FileOp("lstat", path, {"any": True, "seq": seq})
+        reply = _file_op(await self.at(mgm).control(message))
+        return int(reply.result["mtime_ns"]) // NS_PER_S, reply.seq
 
     async def put(self, path: str, data: bytes, *, exclusive: bool) -> None:
         """As `thesan cp` does: tried again until it is known, then its checksum compared."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from thesan.core.authority.keytab import Key, Keytab, format_keytab, make_keytab
+from thesan.core.control.messages import AdminReply
 from thesan.core.model.errors import OperationError
 from thesan.core.model.ids import Seq
 from thesan.core.namespace.state import Namespace
@@ -22,17 +23,20 @@ from thesan.roles.client.url import Endpoint, Url
 from thesan.roles.fst.config import FsSetting, FstConfig
 from thesan.roles.fst.service import Fst
 from thesan.roles.mgm.config import MgmConfig
+from thesan.roles.mgm.master import Master
 from thesan.roles.mgm.service import Mgm
 from thesan.worlds.simulated.clients import LibraryCalls
 from thesan.worlds.simulated.log import SimLog
-from thesan.worlds.simulated.loop import SimLoop
+from thesan.worlds.simulated.loop import START_SECONDS, SimLoop
 from thesan.worlds.simulated.machine import Machine
 from thesan.worlds.simulated.memory_engine import MemoryEngine, MemoryJournal, Weather
 from thesan.worlds.simulated.memory_store import MemoryStore
 from thesan.worlds.simulated.pacemaker import SimPacemaker
 from thesan.worlds.simulated.platter import Platter
 from thesan.worlds.simulated.process import SimProcess
-from thesan.worlds.simulated.workload import SHARED_DIRECTORY
+from thesan.worlds.simulated.shared import SHARED_DIRECTORY, SHARED_MARKS
+from thesan.worlds.simulated.views import VIEWS, Records
+from thesan.worlds.simulated.watchman import EpochWitness, Reign
 from thesan.worlds.simulated.world import SimWorld
 
 MGM_PORT: Final = 1094
@@ -44,6 +48,7 @@ PARTIAL_SECONDS: Final = 10.0
 """How long an FST keeps the upload of a client that vanished."""
 ENGINE_SILENCE_SECONDS: Final = 1.5
 """Deadline of an engine call: half a second at each of three members."""
+_NO_LOAD: Final = (0.0, 0.0, 0.0)
 POLL_SECONDS: Final = 0.25
 """Between two looks at whether everything is up."""
 
@@ -52,7 +57,7 @@ POLL_SECONDS: Final = 0.25
 class Shape:
     """How many of what."""
 
-    mgm_count: int = 1
+    mgm_count: int = 3
     fst_count: int = 3
     disk_count: int = 2
     """Filesystems of each FST."""
@@ -88,6 +93,10 @@ class Cluster:
         }
         self._engine_cuts = dict.fromkeys(self.mgm_names, 0)
         self._stores = {name: MemoryStore() for name in self.mgm_names}
+        self._disturbed: dict[str, int] = {}
+        self._calm_since: dict[str, float] = {}
+        self.witnesses: list[EpochWitness] = []
+        """One beside each run of an FST."""
         self._kept_stores: dict[str, MemoryStore] = {}
         """What an MGM finds at its next start in place of its own."""
         self._keys = _keytab(loop.seed)
@@ -117,13 +126,15 @@ class Cluster:
         for key, value in (("layout", "replica"), ("nstripes", str(self.shape.replica_count))):
             await admin.admin("space", "config", space="default", key=f"policy.{key}", value=value)
         await admin.admin("vid", "enable", prot="unix")
-        for path in ("/", SHARED_DIRECTORY):
+        for path in ("/", SHARED_DIRECTORY, *SHARED_MARKS):
             if path != "/":
                 await admin.mkdir(path)
             await admin.chmod(path, 0o777)
 
     async def settle(self) -> None:
         """Wait until every daemon runs and the MGM sees every filesystem booted."""
+        for platter in self.platters():
+            platter.faults.sync_failures = 0  # those that no fsync met
         for name in (*self.mgm_names, *self.fst_names):
             if not self._processes[name].alive:
                 await self.restart(name)
@@ -178,9 +189,12 @@ class Cluster:
         async def flush() -> None:
             await asyncio.get_running_loop().run_in_executor(None, store.flush)
 
-        mgm = self.mgms[name] = Mgm(
-            world, config, engine, store, flush, SimPacemaker(engine, world.clock)
+        thread = self.loop.network.thread(process, "pacemaker")
+        own_line = MemoryEngine(
+            self.journal, random.Random(f"{dice.random()}"), self._weather[name]
         )
+        pacemaker = SimPacemaker(own_line, world.clock, thread)
+        mgm = self.mgms[name] = Mgm(world, config, engine, store, flush, pacemaker)
         self._start(process, mgm.start(), "mgm")
 
     def _run_fst(self, name: str) -> None:
@@ -197,7 +211,14 @@ class Cluster:
             partial_seconds=PARTIAL_SECONDS,
         )
         fst = self.fsts[name] = Fst(config, world)
-        self._start(process, fst.start(), "fst")
+        witness = EpochWitness(repr(process))
+        self.witnesses.append(witness)
+
+        async def start() -> None:
+            await fst.start()
+            witness.watch(fst)
+
+        self._start(process, start(), "fst")
 
     def _run_client(self, name: str) -> None:
         process = self.loop.network.process(name, "client")
@@ -256,9 +277,25 @@ class Cluster:
         process = self._processes.get(machine)
         return process if process is not None and process.alive else None
 
+    def master_name(self) -> str:
+        """Machine of the MGM that owns the journal; the first one before there is an owner."""
+        owner = self.journal.owner
+        return owner.address.partition(":")[0] if owner is not None else self.mgm_names[0]
+
     def machine(self, name: str) -> Machine:
         """A machine by name."""
         return self.loop.network.machine(name)
+
+    def disturb(self, machine: str, *, begin: bool) -> None:
+        """A fault of that machine begins or ends."""
+        self._disturbed[machine] = self._disturbed.get(machine, 0) + (1 if begin else -1)
+        self._calm_since[machine] = self.loop.now
+
+    def calm_seconds(self, machine: str) -> float:
+        """Since the last fault there ended; 0 while there is one."""
+        if self._disturbed.get(machine):
+            return 0.0
+        return self.loop.now - self._calm_since.get(machine, START_SECONDS)
 
     def crash_disks(self, machine: str) -> None:
         """Lose what a power cut loses. An MGM's store loses it when it is opened again."""
@@ -318,6 +355,56 @@ class Cluster:
         """Every disk of every FST."""
         for name in self.fst_names:
             yield from self.machine(name).platters.values()
+
+    def reigns(self) -> Iterator[Reign]:
+        """MGMs that run and believe to be master."""
+        for name, mgm in self.mgms.items():
+            master = mgm.master
+            if master is None or not self._processes[name].alive:
+                continue
+            yield Reign(name, int(master.epoch), self._dark(master))
+
+    def _dark(self, master: Master) -> dict[str, str]:
+        """Filesystems that their FST holds for booted and the master does not, by FST."""
+        dark: dict[str, str] = {}
+        for fs in master.view.filesystems():
+            fst = fs.record.node.partition(":")[0]
+            process, node = self.process_of(fst), master.view.node(fs.record.node)
+            if process is None:
+                continue
+            store = self.fsts[fst].parts.fleet.find(fs.fsid)
+            if store is None or store.report(_NO_LOAD).boot != "booted":
+                continue
+            if node is None or not node.online_at(master.now_s()):
+                dark[fst] = "it is offline"
+            elif fs.report is None or fs.report.boot != "booted":
+                dark[fst] = f"fs {fs.fsid} is not booted"
+        return dark
+
+    def owner_of(self, epoch: int) -> str:
+        """Machine that has that epoch by the journal; empty when nobody."""
+        for owner in reversed(self.journal.owners):
+            if owner.epoch == epoch:
+                return owner.address.partition(":")[0]
+        return ""
+
+    async def views(self) -> dict[str, dict[tuple[str, str], Records]]:
+        """What each MGM itself tells an administrator, by MGM and question."""
+        return {
+            name: {
+                question: await self._as_admin(self._views[name].filesystem.admin(*question))
+                for question in VIEWS
+            }
+            for name in self.mgm_names
+        }
+
+    async def _as_admin(self, work: Coroutine[Any, Any, AdminReply]) -> Records:
+        return (await self.loop.start(self._processes[ADMIN], work, "admin")).records
+
+    def namespaces(self) -> dict[str, Namespace | None]:
+        """What each MGM has in memory, whatever its role; None while it has nothing."""
+        desks = {name: mgm.desk for name, mgm in self.mgms.items()}
+        return {name: None if desk is None else desk.namespace for name, desk in desks.items()}
 
     def live_namespace(self) -> Namespace | None:
         """The running master's own, None when there is no master."""

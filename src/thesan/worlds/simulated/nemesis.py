@@ -1,9 +1,16 @@
 """The hand that carries out a plan of misfortunes, and undoes each of them in its time."""
 
 import asyncio
+from dataclasses import replace
 from typing import Final, Protocol, assert_never
 
-from thesan.worlds.simulated.atlas import AMBUSH_SECONDS_MAX, CLOCK_ERROR_NS, Fault, FaultKind
+from thesan.worlds.simulated.atlas import (
+    AMBUSH_SECONDS_MAX,
+    CLOCK_ERROR_NS,
+    MASTER,
+    Fault,
+    FaultKind,
+)
 from thesan.worlds.simulated.loop import SimLoop
 from thesan.worlds.simulated.machine import Machine
 from thesan.worlds.simulated.network import BadLink
@@ -26,6 +33,14 @@ class Victim(Protocol):
         ...
 
     def machine(self, name: str) -> Machine: ...
+
+    def master_name(self) -> str:
+        """Machine of the MGM that owns the journal."""
+        ...
+
+    def disturb(self, machine: str, *, begin: bool) -> None:
+        """A fault of that machine begins or ends."""
+        ...
 
     async def restart(self, machine: str) -> None:
         """Start the daemon of a machine again, with its old disks."""
@@ -82,6 +97,25 @@ async def execute(victim: Victim, faults: list[Fault]) -> None:
 
 async def strike(victim: Victim, fault: Fault) -> None:
     """One fault from begin to end."""
+    fault = _aimed(victim, fault)
+    await _ambush(victim, fault)
+    for name in fault.targets:
+        victim.disturb(name, begin=True)
+    await _hurt(victim, fault)
+    for name in fault.targets:
+        victim.disturb(name, begin=False)
+
+
+def _aimed(victim: Victim, fault: Fault) -> Fault:
+    """Whoever is master now is the target that was meant."""
+    if MASTER not in fault.targets:
+        return fault
+    master = victim.master_name()
+    targets = tuple(master if name == MASTER else name for name in fault.targets)
+    return replace(fault, targets=targets)
+
+
+async def _ambush(victim: Victim, fault: Fault) -> None:
     if fault.segments:
         try:
             async with asyncio.timeout(AMBUSH_SECONDS_MAX):
@@ -90,6 +124,9 @@ async def strike(victim: Victim, fault: Fault) -> None:
             pass
         if fault.slip_seconds:
             await asyncio.sleep(fault.slip_seconds)
+
+
+async def _hurt(victim: Victim, fault: Fault) -> None:
     match fault.kind:
         case FaultKind.MGM_KILL | FaultKind.FST_KILL | FaultKind.CLIENT_KILL:
             await _kill(victim, fault)
@@ -110,6 +147,7 @@ async def strike(victim: Victim, fault: Fault) -> None:
             FaultKind.CUT
             | FaultKind.CUT_ONE_WAY
             | FaultKind.ISOLATE
+            | FaultKind.SPLIT
             | FaultKind.DELAY
             | FaultKind.LOSS
             | FaultKind.LATE
@@ -184,10 +222,12 @@ async def _pause(victim: Victim, fault: Fault) -> None:
 
 async def _link(victim: Victim, fault: Fault) -> None:
     network = victim.loop.network
-    if fault.kind is FaultKind.ISOLATE:
+    if fault.kind in (FaultKind.ISOLATE, FaultKind.SPLIT):
         await _isolate(victim, fault)
         return
     source, target = fault.targets
+    if source == target:
+        return  # the master was meant, and is the other end itself
     there, back = (source, target), (target, source)
     if fault.kind is FaultKind.RESET:
         network.reset_connections(source, target)
@@ -207,12 +247,14 @@ async def _link(victim: Victim, fault: Fault) -> None:
 
 
 async def _isolate(victim: Victim, fault: Fault) -> None:
-    name = fault.targets[0]
-    others = [other for other in victim.loop.network.machines if other != name]
-    ways = [way for other in others for way in ((name, other), (other, name))]
-    victim.cut_engine(name, cut=True)
+    island = fault.targets
+    others = [other for other in victim.loop.network.machines if other not in island]
+    ways = [way for name in island for other in others for way in ((name, other), (other, name))]
+    for name in island:
+        victim.cut_engine(name, cut=True)
     await _cut(victim, ways, fault.seconds)
-    victim.cut_engine(name, cut=False)
+    for name in island:
+        victim.cut_engine(name, cut=False)
 
 
 async def _cut(victim: Victim, ways: list[tuple[str, str]], seconds: float) -> None:

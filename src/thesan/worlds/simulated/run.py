@@ -21,6 +21,8 @@ from thesan.worlds.simulated.history import History
 from thesan.worlds.simulated.loop import START_SECONDS, SimLoop
 from thesan.worlds.simulated.network import NetworkSettings
 from thesan.worlds.simulated.trace import Failure
+from thesan.worlds.simulated.views import differences
+from thesan.worlds.simulated.watchman import Watchman
 from thesan.worlds.simulated.workload import Actor
 
 START_SECONDS_MAX: Final = 30.0
@@ -31,6 +33,10 @@ FINISH_SECONDS_MAX: Final = 400.0
 """Until the calls under way have ended: longer than any client's patience."""
 VERIFY_SECONDS_MAX: Final = 120.0
 """Until every client has read back everything."""
+VIEWS_SECONDS_MAX: Final = 2.0
+"""Until all MGMs give the same answers, once everything is up."""
+VIEW_CALL_SECONDS_MAX: Final = 30.0
+"""For the questions themselves, at an MGM that has to be there."""
 QUIET_SECONDS_MAX: Final = 120.0
 """Until orphans, markers and pending deletions are gone."""
 
@@ -87,6 +93,7 @@ class Run:
         self.loop = SimLoop(self.seed, network=self._weather(), story=settings.story)
         self.cluster = Cluster(self.loop, settings.shape)
         self.history = History()
+        self.watchman = Watchman(self.cluster)
         self.actors: list[Actor] = []
         self.faults: list[atlas.Fault] = []
 
@@ -133,11 +140,14 @@ class Run:
         for name in cluster.client_names:
             dice = random.Random(f"{self.seed} {name}")
             calls = cluster.calls(name)
-            actor = Actor(self.loop, name, calls, dice, self.history, strict=strict)
+            names = cluster.client_names
+            actor = Actor(self.loop, name, calls, dice, self.history, strict=strict, names=names)
             self.actors.append(actor)
         if not await self._together(START_SECONDS_MAX, "clients begin", lambda a: a.begin()):
             return
-        storm = TaskOwner("nemesis").start("storm", nemesis.execute(cluster, self.faults))
+        observers = TaskOwner("observers")
+        observers.start("watchman", self.watchman.watch())
+        storm = observers.start("storm", nemesis.execute(cluster, self.faults))
         until = self.loop.now + settings.seconds
         await self._together(
             settings.seconds + FINISH_SECONDS_MAX,
@@ -146,6 +156,7 @@ class Run:
         )
         await storm
         await self._within(SETTLE_SECONDS_MAX, "everything is up again", cluster.settle)
+        await self._compare_views()
         await self._together(VERIFY_SECONDS_MAX, "clients read back", lambda actor: actor.verify())
         await self._rest()
         self._judge_clients()
@@ -164,6 +175,17 @@ class Run:
             ),
         )
 
+    async def _compare_views(self) -> None:
+        """Every MGM tells administrators the same, soon after everything is up."""
+        until = self.loop.now + VIEWS_SECONDS_MAX
+        while True:
+            async with asyncio.timeout(VIEW_CALL_SECONDS_MAX):
+                faults = differences(await self.cluster.views())
+            if not faults or self.loop.now >= until:
+                break
+            await asyncio.sleep(0.2)
+        self.violations += [f"{VIEWS_SECONDS_MAX} s after the start: {text}" for text in faults]
+
     async def _rest(self) -> None:
         """Wait until the instance is at rest, at most QUIET_SECONDS_MAX; damage is final."""
         until = self.loop.now + QUIET_SECONDS_MAX
@@ -171,11 +193,13 @@ class Run:
             namespace = await checkers.rebuild(self.cluster.journal)
             disks = [checkers.look_at(platter) for platter in self.cluster.platters()]
             unrest = checkers.check_rest(namespace, disks)
+            unrest += checkers.check_replicas(self.cluster.journal, self.cluster.namespaces())
             if not unrest or self.loop.now >= until:
                 break
             await asyncio.sleep(1.0)
         self.violations += [f"after {QUIET_SECONDS_MAX:.0f} s of quiet: {text}" for text in unrest]
         self.violations += checkers.check_namespace(namespace)
+        self.violations += checkers.check_epochs(self.cluster.journal)
         self.violations += checkers.check_disks(namespace, disks)
         live = self.cluster.live_namespace()
         self.violations += await checkers.check_journal(self.cluster.journal, live)
@@ -184,6 +208,9 @@ class Run:
 
     def _judge_clients(self) -> None:
         self.violations += self.history.check()
+        self.violations += self.watchman.violations
+        for witness in self.cluster.witnesses:
+            self.violations += witness.violations
         for actor in self.actors:
             self.violations += actor.tally.violations
         counts = self._counts()
@@ -199,6 +226,7 @@ class Run:
             "killed": sum(tally.killed for tally in tallies),
             "faults": len(self.faults),
             "entries": int(self.cluster.journal.last),
+            "epochs": len(self.cluster.journal.owners),
             "events": self.loop.trace.event_count,
         }
 

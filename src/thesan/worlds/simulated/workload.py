@@ -9,38 +9,20 @@ import errno
 import random
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 from thesan.core.model.errors import OperationError, ThesanError
-from thesan.worlds.simulated.calls import DEFINITE, OVERTAKEN, SAME_ON_THE_WIRE, Calls
+from thesan.worlds.simulated.calls import DEFINITE, SAME_ON_THE_WIRE, Calls
 from thesan.worlds.simulated.contents import SIZES, content_of, value_of
 from thesan.worlds.simulated.expectation import Expectation
-from thesan.worlds.simulated.history import History, Verb
+from thesan.worlds.simulated.history import History
 from thesan.worlds.simulated.loop import SimLoop
+from thesan.worlds.simulated.sessions import Session
+from thesan.worlds.simulated.shared import SharedNames, Tally
 
-SHARED_DIRECTORY: Final = "/shared"
-SHARED_NAMES: Final = tuple(f"{SHARED_DIRECTORY}/s{number}" for number in range(3))
-"""Few, so that actors meet."""
-SHARED_SIZE: Final = 3000
-"""Long enough for a content to carry its name."""
 NAMES_MAX: Final = 12
 """Files an actor keeps; above it removes more than it puts."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of an actor's calls."""
-
-    acknowledged: int = 0
-    refused: int = 0
-    """Errors that were the right answer."""
-    unknown: int = 0
-    killed: int = 0
-    """Calls that the client's own death ended."""
-    violations: list[str] = field(default_factory=list)
-    unknown_texts: list[str] = field(default_factory=list)
 
 
 class Actor:
@@ -55,18 +37,21 @@ class Actor:
         history: History,
         *,
         strict: bool = True,
+        names: tuple[str, ...] = (),
     ) -> None:
-        """`strict`: a call without a definite answer is a violation: the library has to hide every
-        fault within the atlas."""
+        """`names`: all actors that have a counter. `strict`: a call without a definite answer is a
+        violation: the library has to hide every fault within the atlas."""
         self.name = name
         self.tally = Tally()
         self.expectation = Expectation(f"/{name}")
         self._loop = loop
         self._calls = calls
         self._dice = dice
-        self._history = history
-        self._strict = strict
+        self.strict = strict
         self._count = 0
+        self._shared = SharedNames(loop, self, dice, history)
+        self._names = names
+        self._session = Session(loop, self, dice, 0)
         self._in_flight: tuple[str, ...] = ()
         """Paths that the call under way may change."""
         self._edited: dict[str, bytes] = {}
@@ -76,12 +61,15 @@ class Actor:
 
     # -- the run -------------------------------------------------------------------------------
     async def begin(self) -> None:
-        """Make the actor's own directory."""
+        """Make the actor's own directory, and its counter."""
         await self._calls.make_directory(self.expectation.top)
+        if self._names:
+            await self._calls.make_directory(self._session.path_of(self.name))
 
     def reborn(self, calls: Calls) -> None:
         """The client was killed in the middle of a call, and is back."""
         self._calls = calls
+        self._session = Session(self._loop, self, self._dice, self._session.value)
         for path in self._in_flight:
             self.expectation.taint(path)
             self._mixed[path] = None
@@ -97,18 +85,36 @@ class Actor:
 
     async def step(self) -> None:
         """One call."""
-        kinds = [self._put] * 5 + [self._get] * 4 + [self._rename] * 2 + [self._shared] * 5
+        kinds = [self._put] * 5 + [self._get] * 4 + [self._rename] * 2 + [self._shared_file] * 5
+        kinds += [self._shared_mark] * 6
+        kinds += [self._counter] * (6 if self._names else 0)
         kinds += [self._remove] * (6 if len(self.expectation.files) > NAMES_MAX else 1)
         kinds += [self._make_directory, self._remove_directory, self._list]
         kinds += [self._update, self._set_mark, self._get_mark, self._put_pieces]
         kinds += [self._symlink, self._read_link]
         await self._dice.choice(kinds)()
 
-    def _say(self, text: str) -> None:
+    async def _shared_file(self) -> None:
+        await self._shared.file(self._calls)
+
+    async def _shared_mark(self) -> None:
+        await self._shared.mark(self._calls)
+
+    async def _counter(self) -> None:
+        await self._session.step(self._calls, self._names)
+
+    def next_value(self) -> str:
+        """Unique in the run."""
+        self._count += 1
+        return f"{self.name}.{self._count}"
+
+    def say(self, text: str) -> None:
+        """Into the story of the run."""
         self._loop.trace.event(self._loop.now, self.name, text)
 
-    def _violate(self, text: str) -> None:
-        self._say(f"VIOLATION {text}")
+    def violate(self, text: str) -> None:
+        """A promise was broken: the run is red."""
+        self.say(f"VIOLATION {text}")
         self.tally.violations.append(f"at {self._loop.now:.6f} {self.name}: {text}")
 
     async def _attempt(
@@ -124,21 +130,21 @@ class Actor:
 
         `may_break`: it depends on one FST, whose death it does not survive.
         """
-        self._say(what)
+        self.say(what)
         self._in_flight = paths
         try:
             await work()
         except ThesanError as error:
             self._in_flight = ()
-            self._say(f"{what}: {errno.errorcode.get(error.errno, error.errno)} {error}")
+            self.say(f"{what}: {errno.errorcode.get(error.errno, error.errno)} {error}")
             if error.errno == wanted or (wanted, error.errno) in SAME_ON_THE_WIRE:
                 self.tally.refused += 1
                 return False
             for path in paths:
                 self.expectation.taint(path)
-            if error.errno in DEFINITE or (self._strict and not may_break):
+            if error.errno in DEFINITE or (self.strict and not may_break):
                 name = errno.errorcode.get(wanted, "success")
-                self._violate(f"{what} ended with errno {error.errno} ({error}), expected {name}")
+                self.violate(f"{what} ended with errno {error.errno} ({error}), expected {name}")
             else:
                 self.tally.unknown += 1
                 self.tally.unknown_texts.append(f"{what}: {error}")
@@ -147,12 +153,12 @@ class Actor:
             self._in_flight = ()
             for path in paths:
                 self.expectation.taint(path)
-            self._violate(f"{what} raised {''.join(traceback.format_exception(error))}")
+            self.violate(f"{what} raised {''.join(traceback.format_exception(error))}")
             return False
         self._in_flight = ()
-        self._say(f"{what}: done")
+        self.say(f"{what}: done")
         if wanted:
-            self._violate(f"{what} succeeded, expected {errno.errorcode[wanted]}")
+            self.violate(f"{what} succeeded, expected {errno.errorcode[wanted]}")
             for path in paths:
                 self.expectation.taint(path)
             return False
@@ -230,7 +236,7 @@ class Actor:
     async def _compare_link(self, path: str) -> None:
         found, wanted = await self._calls.read_link(path), self.expectation.symlinks.get(path)
         if wanted is not None and found != wanted:
-            self._violate(f"{path} leads to {found!r}, expected {wanted!r}")
+            self.violate(f"{path} leads to {found!r}, expected {wanted!r}")
 
     async def _get(self) -> None:
         path = self._some_path()
@@ -242,7 +248,7 @@ class Actor:
         data = await self._calls.get(path)
         value = self.expectation.files.get(path)
         if value is not None and data != self._content(value):
-            self._violate(f"{path} holds {value_of(data)}, expected {value}")
+            self.violate(f"{path} holds {value_of(data)}, expected {value}")
 
     def _content(self, value: str) -> bytes:
         edited = self._edited.get(value)
@@ -294,7 +300,7 @@ class Actor:
         found = await self._calls.get_mark(path)
         wanted = self.expectation.marks.get(path)
         if wanted is not None and found != wanted:
-            self._violate(f"{path} is marked {found!r}, expected {wanted!r}")
+            self.violate(f"{path} is marked {found!r}, expected {wanted!r}")
 
     async def _remove(self) -> None:
         path = self._some_path()
@@ -361,77 +367,9 @@ class Actor:
         }
         wanted = set(self.expectation.children(path))
         if found != wanted:
-            self._violate(
+            self.violate(
                 f"{path}: missing {sorted(wanted - found)}, not expected {sorted(found - wanted)}"
             )
-
-    # -- shared names ----------------------------------------------------------------------------
-    async def _shared(self) -> None:
-        key = self._dice.choice(SHARED_NAMES)
-        kind = self._dice.random()
-        try:
-            if kind < 0.4:
-                await self._shared_put(key)
-            elif kind < 0.85:
-                await self._shared_get(key)
-            else:
-                await self._shared_remove(key)
-        except Exception as error:  # the library promises nothing but ThesanError
-            self._violate(f"a call for {key} raised {''.join(traceback.format_exception(error))}")
-
-    async def _shared_put(self, key: str) -> None:
-        self._count += 1
-        value = f"{self.name}.{self._count}.{SHARED_SIZE}"
-        self._say(f"put {key} {value}")
-        operation = self._history.call(self.name, Verb.PUT, key, value, self._loop.now)
-        try:
-            await self._calls.put(key, content_of(value), exclusive=False)
-        except ThesanError as error:
-            if error.errno in OVERTAKEN:
-                # Not withdrawn from the history: an earlier try of the same put may have been done.
-                self._say(f"put {key} {value}: overtaken: {error}")
-                self.tally.refused += 1
-            else:
-                self._shared_error(f"put {key}", error)
-            return
-        operation.end = self._loop.now
-        self.tally.acknowledged += 1
-        self._say(f"put {key} {value}: done")
-
-    async def _shared_get(self, key: str) -> None:
-        operation = self._history.call(self.name, Verb.GET, key, None, self._loop.now)
-        try:
-            operation.value = value_of(await self._calls.get(key))
-        except OperationError as error:
-            if error.errno != errno.ENOENT:
-                self._shared_error(f"get {key}", error)
-                return
-        operation.end = self._loop.now
-        self.tally.acknowledged += 1
-        self._say(f"get {key}: {operation.value}")
-        if operation.value is not None and operation.value.startswith("?"):
-            self._violate(f"{key} holds {operation.value}, which nobody put there")
-
-    async def _shared_remove(self, key: str) -> None:
-        self._say(f"rm {key}")
-        operation = self._history.call(self.name, Verb.REMOVE, key, "", self._loop.now)
-        try:
-            await self._calls.remove(key)
-        except OperationError as error:
-            if error.errno != errno.ENOENT:
-                self._shared_error(f"rm {key}", error)
-                return
-            operation.value = None
-        operation.end = self._loop.now
-        self.tally.acknowledged += 1
-        self._say(f"rm {key}: {'found nothing' if operation.value is None else 'done'}")
-
-    def _shared_error(self, what: str, error: ThesanError) -> None:
-        self._say(f"{what}: {error}")
-        if self._strict or error.errno in DEFINITE:
-            self._violate(f"{what} ended with errno {error.errno} ({error})")
-        else:
-            self.tally.unknown += 1
 
     # -- the end ---------------------------------------------------------------------------------
     async def verify(self) -> None:
@@ -444,7 +382,7 @@ class Actor:
         for path in list(self.expectation.tainted):
             await self._attempt(f"judge {path}", 0, (), partial(self._judge, path))
         for text in self.tally.unknown_texts[before:]:
-            self._violate(f"after all faults were over: {text}")
+            self.violate(f"after all faults were over: {text}")
 
     async def _judge(self, path: str) -> None:
         """A tainted path holds nothing, or a whole value that was offered once."""
@@ -460,4 +398,4 @@ class Actor:
             return
         ever = (*self.expectation.put_ever, *self._edited)
         if not any(data == self._content(value) for value in ever):
-            self._violate(f"{path} holds {value_of(data)}, which was never put")
+            self.violate(f"{path} holds {value_of(data)}, which was never put")

@@ -1,0 +1,23 @@
+"""Views are equal when what lasts is equal."""
+
+from thesan.worlds.simulated.views import VIEWS, differences
+
+
+def _answers(**changes):
+    one = {question: [{"id": 1, "stat.boot": "booted", "age": 3}] for question in VIEWS}
+    two = {question: [{"id": 1, "stat.boot": "booted", "age": 9}] for question in VIEWS}
+    two.update({tuple(key.split("_")): value for key, value in changes.items()})
+    return {"mgm1": one, "mgm2": two}
+
+
+def test_moments_do_not_count():
+    assert differences(_answers()) == []
+
+
+def test_a_state_that_differs():
+    faults = differences(_answers(fs_ls=[{"id": 1, "stat.boot": "down", "age": 3}]))
+    assert faults == ["fs ls: mgm1 and mgm2 differ: record 0, stat.boot: 'booted' and 'down'"]
+
+
+def test_an_empty_list():
+    assert differences(_answers(node_ls=[])) == ["node ls: mgm1 and mgm2 differ: 1 and 0 records"]
