@@ -163,6 +163,15 @@ def test_nobody_is_redirected_twice(trio) -> None:
     assert master.ask(Stat(SID, "/", cgi="mgm.epoch=1"))[0] == Status.OK
 
 
+def test_who_was_sent_to_a_master_of_before_is_sent_to_the_present_one(trio) -> None:
+    trio.start()
+    master = trio.until_master()
+    trio.sleep(1)
+    standby = next(bench for bench in trio.benches if bench is not master)
+    assert standby.ask(Stat(SID, "/", cgi="mgm.epoch=0"))[0] == Status.REDIRECT
+    assert standby.ask(Stat(SID, "/", cgi="mgm.epoch=0&mgm.epoch=1"))[0] == Status.WAIT
+
+
 def test_a_request_that_comes_in_between_is_answered_by_the_new_master(trio) -> None:
     trio.start()
     old = trio.until_master()

@@ -82,14 +82,19 @@ class Front:
             values = parse_cgi(cgi)
             if values.get(ANY_KEY) == "1" and standby.is_caught_up:
                 return self._serve_from(standby, connection, request, values.get(SEQ_KEY, ""))
-        return self.to_master(connection, request, may_redirect=EPOCH_KEY not in cgi)
+        return self.to_master(connection, request, epoch_of(cgi))
 
     def to_master(
-        self, connection: ServerConnection, request: Request, *, may_redirect: bool = True
+        self, connection: ServerConnection, request: Request, sent_in_epoch: int = 0
     ) -> Answer:
-        """Send the client on when the master is certainly known; else keep the request."""
+        """Send the client on when the master is certainly known; else keep the request.
+
+        A client that was sent here already is sent on by a later master only: a chain of
+        redirects is no longer than that of the masters, and who was sent to a master that died
+        does not wait for it for ever (XRootD clients repeat the whole CGI of a redirect).
+        """
         leader = self._process.leader()
-        if leader.master_address and may_redirect:
+        if leader.master_address and leader.epoch > sent_in_epoch:
             host, port = split_address(leader.master_address)
             return responses.redirect(request.sid, host, port, f"{EPOCH_KEY}={leader.epoch}")
         return self._parking.park(connection, request)
@@ -196,6 +201,15 @@ def _reads(request: Request) -> bool:
             return request.infotype == QueryCode.CHECKSUM
         case _:
             return False
+
+
+def epoch_of(cgi: str) -> int:
+    """Epoch in which a master redirected the request; 0 when it was not. A client that was sent
+    on several times may have several: the last one counts."""
+    if EPOCH_KEY not in cgi:
+        return 0
+    texts = [part.partition("=")[2] for part in cgi.split("&") if part.startswith(f"{EPOCH_KEY}=")]
+    return max((int(text) for text in texts if text.isascii() and text.isdecimal()), default=0)
 
 
 def _cgi_of(request: Any) -> str:
