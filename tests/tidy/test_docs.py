@@ -48,8 +48,11 @@ def _undocumented(tree: ast.Module) -> list[str]:
 
 
 def test_every_limit_has_a_reason(root: Path):
-    text = (root / "src/thesan/core/model/limits.py").read_text(encoding="utf-8")
-    faults = _undocumented(ast.parse(text))
+    faults = [
+        f"{path.name}: {fault}"
+        for path in sorted((root / "src/thesan/core/model").glob("*limits.py"))
+        for fault in _undocumented(ast.parse(path.read_text(encoding="utf-8")))
+    ]
     assert not faults, "\n".join(faults)
 
 

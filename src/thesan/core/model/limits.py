@@ -301,41 +301,6 @@ QUOTA_ESSENTIAL_PERCENT: Final = 50
 """Share of an engine's quota in use from which a master takes no bulk any more."""
 QUOTA_TRIM_PERCENT: Final = 75
 """Share from which it only trims: at 100 nothing but removals works, and takeovers do not."""
-ETCD_CALL_SECONDS_MAX: Final = 0.5
-"""Deadline of one call at one member: etcd itself holds a write for 7 s when it has no leader."""
-ETCD_CALLS_SECONDS_MAX: Final = 2.0
-"""Deadline of one call over all members, more with more than three; below APPEND_SECONDS_MAX. An
-election (0.5 to 1.1 s) passes within it."""
-ETCD_PAUSE_SECONDS: Final = 0.02
-"""Pause after a round in which no member could serve: during an election they refuse at once."""
-ETCD_WATCH_SILENCE_SECONDS: Final = 0.6
-"""A watch without an event for three beats is checked by a read, and reopened if it missed one."""
-ETCD_RECONNECT_SECONDS_MAX: Final = 1.0
-"""Longest pause before a member that was down is dialled again."""
-ETCD_LEARN_SECONDS: Final = 2.0
-"""How often members that failed are asked whether they are back: appends return to the leader."""
-ETCD_FILES_SECONDS: Final = 5.0
-"""How often certificate files are looked at for a change."""
-ETCD_FILE_BYTES_MAX: Final = 1 * MIB
-"""A certificate bundle or a password file."""
-ETCD_ENDPOINTS_MAX: Final = 16
-"""Members of one etcd; it advises at most seven."""
-ETCD_PAGE_ENTRIES_MAX: Final = 128
-"""Entries asked for in one read: at most 32 MiB, since etcd counts entries and not bytes."""
-ETCD_ANSWER_BYTES_MAX: Final = 48 * MIB
-"""One answer of etcd: a page of the largest entries with some room."""
-ETCD_TRIM_ENTRIES: Final = 512
-"""Entries dropped in one transaction: a few milliseconds of etcd."""
-ETCD_ADOPT_BYTES: Final = 512 * KIB
-"""Entries put in one transaction of a migration; etcd takes requests of 1.5 MiB."""
-ETCD_ADOPT_ENTRIES: Final = 60
-"""Entries put in one transaction of a migration; etcd takes 128 operations."""
-ETCD_QUOTA_BYTES: Final = 2 << 30
-"""etcd's quota where it is not told: the default of --quota-backend-bytes."""
-ETCD_METRICS_BYTES_MAX: Final = 4 * MIB
-"""Text of a member's /metrics: some 200 KiB."""
-ETCD_UPKEEP_SECONDS_MAX: Final = 60.0
-"""A defragmentation or a compaction of one member; 0.05 to 1.1 s were measured."""
 APPEND_SECONDS_MAX: Final = 5.0
 """Deadline of one append; then its outcome is unknown and is read back."""
 RESULTS_KEPT_MAX: Final = 65536
@@ -477,6 +442,21 @@ MGM_SILENCE_SECONDS_MAX: Final = 3.0
 """What an MGM said is forgotten after so long: it is offline then."""
 MGM_BEAT_CALL_SECONDS_MAX: Final = 2.0
 """An MGM that does not answer a beat by then is dialled anew."""
+HANDOVER_SECONDS_MAX: Final = 2.0
+"""A successor that did not claim by then is not waited for any longer: the old master goes on."""
+HANDOVER_POLL_SECONDS: Final = 0.02
+"""How often the old master looks whether the successor has claimed."""
+HANDOVER_LAG_ENTRIES_MAX: Final = 64
+"""A successor may be that far behind when a hand-over begins: it catches up within 0.1 s."""
+LOOP_BLOCKED_SECONDS: Final = 1.0
+"""A turn of the loop that took so long is a trouble of this master."""
+TROUBLES_PER_WINDOW_MAX: Final = 3
+"""So many troubles within TROUBLES_WINDOW_SECONDS, and a master hands over by itself."""
+TROUBLES_WINDOW_SECONDS: Final = 60.0
+"""A trouble that long ago counts no more."""
+FAULT_SECONDS: Final = 30.0
+"""An MGM whose store failed, or that handed over because of troubles, is not eligible for so long,
+unless it is alone."""
 HISTORY_KEPT_MAX: Final = 100
 """Stories of master switches kept in the journal."""
 

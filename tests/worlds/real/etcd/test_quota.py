@@ -2,7 +2,7 @@
 
 import pytest
 
-from thesan.core.model.limits import ETCD_QUOTA_BYTES
+from thesan.core.model.etcd_limits import ETCD_QUOTA_BYTES
 from thesan.worlds.real.etcd import messages, quota
 from thesan.worlds.real.etcd.client import Client
 from thesan.worlds.real.etcd.endpoint import STATUS

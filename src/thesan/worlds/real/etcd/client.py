@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
 from thesan.core.model.errors import JournalError, Unavailable
-from thesan.core.model.limits import (
+from thesan.core.model.etcd_limits import (
     ETCD_CALL_SECONDS_MAX,
     ETCD_CALLS_SECONDS_MAX,
     ETCD_FILES_SECONDS,

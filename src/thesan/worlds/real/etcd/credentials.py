@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 
 from thesan.core.model.errors import ConfigError
-from thesan.core.model.limits import ETCD_FILE_BYTES_MAX
+from thesan.core.model.etcd_limits import ETCD_FILE_BYTES_MAX
 from thesan.worlds.real.etcd.spec import EtcdSpec
 
 _Signature = tuple[tuple[int, int, int], ...]

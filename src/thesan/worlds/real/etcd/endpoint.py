@@ -14,7 +14,7 @@ from typing import Any, Final
 import grpc
 
 from thesan.core.model.errors import Unavailable
-from thesan.core.model.limits import ETCD_ANSWER_BYTES_MAX, ETCD_RECONNECT_SECONDS_MAX
+from thesan.core.model.etcd_limits import ETCD_ANSWER_BYTES_MAX, ETCD_RECONNECT_SECONDS_MAX
 from thesan.worlds.real.etcd import messages
 
 Metadata = tuple[tuple[str, str], ...]

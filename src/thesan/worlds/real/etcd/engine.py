@@ -13,13 +13,9 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from thesan.core.model.errors import Corrupt, Fenced, JournalError, Trimmed, Unavailable
+from thesan.core.model.etcd_limits import ETCD_PAGE_ENTRIES_MAX, ETCD_TRIM_ENTRIES
 from thesan.core.model.ids import Seq
-from thesan.core.model.limits import (
-    BATCH_BYTES_MAX,
-    ETCD_PAGE_ENTRIES_MAX,
-    ETCD_TRIM_ENTRIES,
-    JOURNAL_PAGE_BYTES,
-)
+from thesan.core.model.limits import BATCH_BYTES_MAX, JOURNAL_PAGE_BYTES
 from thesan.ports.engine import EngineStatus, Observation, Owner
 from thesan.worlds.real.etcd import messages, quota, requests
 from thesan.worlds.real.etcd.client import Answer, Client

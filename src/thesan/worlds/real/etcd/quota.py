@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from typing import Any
 
-from thesan.core.model.limits import (
+from thesan.core.model.etcd_limits import (
     ETCD_CALL_SECONDS_MAX,
     ETCD_METRICS_BYTES_MAX,
     ETCD_QUOTA_BYTES,

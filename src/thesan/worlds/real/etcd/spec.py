@@ -5,7 +5,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from thesan.core.model.errors import ConfigError
-from thesan.core.model.limits import ETCD_ENDPOINTS_MAX
+from thesan.core.model.etcd_limits import ETCD_ENDPOINTS_MAX
 from thesan.core.model.units import parse_byte_count
 
 PREFIX_DEFAULT: Final = "/thesan"

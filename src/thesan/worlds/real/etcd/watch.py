@@ -16,7 +16,7 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from thesan.core.model.errors import JournalError
-from thesan.core.model.limits import (
+from thesan.core.model.etcd_limits import (
     ETCD_CALL_SECONDS_MAX,
     ETCD_PAUSE_SECONDS,
     ETCD_WATCH_SILENCE_SECONDS,
