@@ -14,6 +14,7 @@ from thesan.cli.keytab import read_keytab
 from thesan.cli.main import parser
 from thesan.core.authority.keytab import format_keytab
 from thesan.core.model.errors import ConfigError
+from thesan.core.model.limits import FAILOVER_SECONDS
 from thesan.worlds.real.log import Format, Level, RealLog
 from thesan.worlds.real.loop import freeze
 from thesan.worlds.real.loop import run as run_loop
@@ -38,7 +39,9 @@ def daemon(_: Context, argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     settings = _settings(options)
     log = RealLog(
-        form=Format(options.log_format), level=Level[options.log_level.upper()], path=options.log
+        form=Format(options.log_format),
+        level=Level[options.log_level.upper()],
+        path=options.log or "",
     )
     world = RealWorld(log)
     try:
@@ -58,19 +61,24 @@ def _parser() -> argparse.ArgumentParser:
         of_role = roles.add_parser(role, help=text, description=f"Run a {text}.")
         of_role.add_argument("--config", type=Path, help=f"TOML file; its [{role}] table is read")
         of_role.add_argument("--address", help="host:port to listen on and to be known by")
-        of_role.add_argument("--keytab", type=Path, required=True, help="shared keytab, mode 0600")
+        of_role.add_argument("--keytab", type=Path, help="shared keytab, mode 0600 (needed)")
         of_role.add_argument("--geotag", help="place, outermost first: site::room::rack")
         of_role.add_argument("--listen-fd", type=int, help="listening socket of a supervisor")
-        of_role.add_argument("--log", default="", help="log file; standard error by default")
+        of_role.add_argument("--log", help="log file; standard error by default")
         of_role.add_argument("--log-format", choices=[form.value for form in Format], default="eos")
         of_role.add_argument(
             "--log-level", choices=["error", "warning", "info", "debug"], default="info"
         )
         if role == "mgm":
-            of_role.add_argument("--data", type=Path, required=True, help="directory of the store")
+            of_role.add_argument("--data", type=Path, help="directory of the store (needed)")
             of_role.add_argument("--journal", help=JOURNAL_HELP)
             of_role.add_argument("--instance", help="name of the instance")
             of_role.add_argument("--members", help="host:port of every MGM, comma separated")
+            of_role.add_argument(
+                "--failover",
+                choices=list(FAILOVER_SECONDS),
+                help="how fast a lost master is noticed",
+            )
             of_role.add_argument(
                 "--trust-user",
                 type=int,
@@ -98,6 +106,8 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         if not isinstance(table, dict):
             raise ConfigError(f"{options.config}: [{options.role}] is not a table")
         settings.update(table)
+        _take_places(options, settings)
+    _check_needed(options)
     if options.address:
         host, _, port = options.address.rpartition(":")
         if not host or not port.isdigit():
@@ -113,6 +123,9 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
             settings["mgms"] = options.members.split(",")
         if options.trust_user:
             settings["trust_users"] = options.trust_user
+        if options.failover:
+            settings["failover"] = options.failover
+        settings["journal"] = options.journal or f"sqlite:{options.data}/journal.db"
     else:
         if options.mgm:
             from thesan.roles.client.url import parse_url
@@ -123,26 +136,62 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     return settings
 
 
+_PLACES: Final = ("address", "keytab", "log", "data", "journal")
+"""What the file may say in the place of a command line option."""
+
+
+def _take_places(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    """Paths and addresses of the file, unless the command line says them. Relative paths are
+    those from the file's directory, so that a directory can be moved whole."""
+    folder = options.config.parent
+    for name in _PLACES:
+        value = settings.pop(name, None)
+        if value is None or getattr(options, name, None):
+            continue
+        if not isinstance(value, str):
+            raise ConfigError(f"{options.config}: {name} is not a text")
+        match name:
+            case "keytab" | "data":
+                setattr(options, name, folder / value)
+            case "log":
+                options.log = str(folder / value)
+            case "journal" if value.startswith("sqlite:"):
+                options.journal = f"sqlite:{folder / value.removeprefix('sqlite:')}"
+            case _:
+                setattr(options, name, value)
+
+
+def _check_needed(options: argparse.Namespace) -> None:
+    needed = ("keytab", "data") if options.role == "mgm" else ("keytab",)
+    missing = [name for name in needed if getattr(options, name) is None]
+    if missing:
+        where = f" (or {missing[0]} = ... in [{options.role}] of the --config file)"
+        raise ConfigError(f"say --{' and --'.join(missing)}{where}")
+
+
 async def _run_mgm(world: RealWorld, options: argparse.Namespace, settings: dict[str, Any]) -> None:
     from thesan.roles.mgm.config import parse_settings
+    from thesan.roles.mgm.data import MgmData
     from thesan.roles.mgm.service import Mgm
     from thesan.worlds.real.engines import open_engine
     from thesan.worlds.real.pacemaker import ThreadPacemaker
-    from thesan.worlds.real.rocks_store import RocksStore
+    from thesan.worlds.real.rocks_home import RocksHome
 
     config = parse_settings(settings)
-    journal = options.journal or f"sqlite:{options.data}/journal.db"
     options.data.mkdir(parents=True, exist_ok=True)
-    engine = await open_engine(journal, lambda text: world.log.warning("journal", advice=text))
+    engine = await open_engine(
+        config.journal, lambda text: world.log.warning("journal", advice=text)
+    )
     try:
-        store = RocksStore(str(options.data / "namespace"))
+        home, disk = RocksHome(options.data), world.disk(str(options.data))
+        data = MgmData(world, home, disk, engine, keep=config.keep)
+        await data.open()
         try:
-            flush = partial(asyncio.to_thread, store.flush)
-            pacemaker = ThreadPacemaker(partial(open_engine, journal), world.clock)
-            mgm = Mgm(world, config, engine, store, flush, pacemaker)
+            pacemaker = ThreadPacemaker(partial(open_engine, config.journal), world.clock)
+            mgm = Mgm(world, config, data.engine, data.store, data.flush, pacemaker, data)
             await _serve(world, mgm, options.listen_fd)
         finally:
-            await asyncio.to_thread(store.close)
+            await data.close()
     finally:
         await engine.close()
 

@@ -15,6 +15,10 @@ from thesan.core.model.ids import Seq
 from thesan.ports.engine import Engine, Owner
 
 
+def _nothing() -> None:
+    return None
+
+
 class Checkpointer:
     """Flushes the store and trims the engine. One per MGM; a standby has no `owner`: only flushes.
 
@@ -32,7 +36,7 @@ class Checkpointer:
         applied: Callable[[], Seq],
         *,
         owner: Owner | None = None,
-        closed: Callable[[], Seq] | None = None,
+        closed: Callable[[], Seq | None] = _nothing,
         peers_durable: Callable[[], Iterable[Seq]] = tuple,
         is_alone: Callable[[], bool] | None = None,
     ) -> None:
@@ -50,7 +54,8 @@ class Checkpointer:
     def durable(self) -> Seq:
         """Newest entry that this MGM holds durably, in every way it has to: what may be trimmed
         as far as it is concerned."""
-        return self.stored if self._closed is None else held(self.stored, self._closed())
+        closed = self._closed()
+        return self.stored if closed is None else held(self.stored, closed)
 
     async def step(self) -> Seq:
         """Flush and trim once; returns `durable`.

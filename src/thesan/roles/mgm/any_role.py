@@ -38,6 +38,9 @@ def answer(
             authorise(DAEMON_NOUN, "mgm-beat", who)
             return responses.ok(sid, encode_reply(process.peers.heard(message)))
         case CheckpointPage() | JournalPage():
-            raise OperationError(errno.ENOTSUP, "this MGM keeps neither segments nor checkpoints")
+            authorise(DAEMON_NOUN, str(message.__struct_config__.tag), who)
+            if process.data is None:
+                raise OperationError(errno.ENOTSUP, "this MGM keeps no segments, no checkpoints")
+            return process.data.answer(connection, sid, message)
         case _:
             assert_never(message)

@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from thesan.core.journal.retention import Keep
 from thesan.core.leadership.timing import TIMINGS
 from thesan.core.model.addresses import is_address
 from thesan.core.model.errors import ConfigError
+from thesan.core.model.limits import SEGMENTS_KEEP_BYTES, SEGMENTS_KEEP_SECONDS
+from thesan.core.model.units import GIB
 
+_DAY_SECONDS: Final = 86400.0
 SECURITY_PROTOCOLS: Final = ("unix", "host", "thk")
 """What `kXR_login` may offer, in the order in which clients try them. `thk` comes last: XrdCl does
 not have it and would log a failure before it went on."""
@@ -28,6 +32,8 @@ class MgmConfig:
     mgms: tuple[str, ...] = ()
     """`host:port` of every MGM of the instance, read at the very first start; after it the journal
     says who is a member (`thesan mgm ls`). Empty: this one alone."""
+    journal: str = ""
+    """The engine, as `daemon run mgm --journal` takes it: for those that are invited to it."""
     failover: str = "normal"
     """How fast a lost master is noticed: fast, normal or slow; the same on all MGMs."""
     security: tuple[str, ...] = SECURITY_PROTOCOLS
@@ -41,6 +47,10 @@ class MgmConfig:
     """`::`-separated place of this MGM, for the log."""
     sitename: str = ""
     """Answer to `query config sitename`."""
+    segment_days: int = round(SEGMENTS_KEEP_SECONDS / _DAY_SECONDS)
+    """Days for which journal segments and checkpoints are kept: how far back a restore reaches."""
+    segment_gib: int = SEGMENTS_KEEP_BYTES // GIB
+    """GiB of journal segments kept; the oldest go first."""
 
     def __post_init__(self) -> None:
         faults = [
@@ -60,6 +70,14 @@ class MgmConfig:
         ]
         if self.failover not in TIMINGS:
             faults.append(f"failover: {self.failover!r} is none of {', '.join(TIMINGS)}")
+        faults += [
+            f"{key}: {value} is below 1"
+            for key, value in (
+                ("segment_days", self.segment_days),
+                ("segment_gib", self.segment_gib),
+            )
+            if value < 1
+        ]
         if not 0 <= self.port <= 65535:
             faults.append(f"port: {self.port} is not a TCP port")
         if not self.instance or not self.instance.replace("-", "").replace("_", "").isalnum():
@@ -69,7 +87,14 @@ class MgmConfig:
         if faults:
             raise ConfigError("; ".join(faults))
 
+    @property
+    def keep(self) -> Keep:
+        """How much of the journal stays on this MGM's disk."""
+        return Keep(self.segment_days * _DAY_SECONDS, self.segment_gib * GIB)
 
+
+_NUMBERS: Final = ("port", "segment_days", "segment_gib")
+"""Settings that are integers."""
 _LISTS: Final[dict[str, type]] = {"mgms": str, "security": str, "trust_users": int}
 """Settings that are lists, and of what."""
 
@@ -79,7 +104,7 @@ def parse_settings(values: Mapping[str, Any]) -> MgmConfig:
     faults: list[str] = []
     arguments: dict[str, Any] = {}
     kinds: dict[str, type] = {
-        name: tuple if name in _LISTS else int if name == "port" else str
+        name: tuple if name in _LISTS else int if name in _NUMBERS else str
         for name in MgmConfig.__dataclass_fields__
     }
     for name, value in values.items():

@@ -233,7 +233,13 @@ async def _checkpoint(
 ) -> None:
     """Flush the store and trim the journal now and then."""
     checkpointer = Checkpointer(
-        process.engine, process.flush, lambda: Seq(namespace.applied_seq), owner=owner
+        process.engine,
+        process.flush,
+        lambda: Seq(namespace.applied_seq),
+        owner=owner,
+        closed=process.closed_through,
+        peers_durable=lambda: [Seq(seq) for seq in process.peers.durable()],
+        is_alone=lambda: process.is_alone,
     )
     try:
         while True:

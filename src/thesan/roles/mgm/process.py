@@ -12,13 +12,15 @@ from typing import Final
 from thesan.core.authority.keytab import Keytab
 from thesan.core.control.messages import Beat, Leader, MgmBeatReply
 from thesan.core.leadership.timing import Timing, timing_of
-from thesan.core.model.ids import Epoch
+from thesan.core.model.errors import Diverged, JournalError, Trimmed
+from thesan.core.model.ids import Epoch, Seq
 from thesan.core.model.limits import NODE_COUNT_MAX
 from thesan.ports.engine import Engine
 from thesan.ports.pacemaker import Pacemaker
 from thesan.ports.store import Store
 from thesan.ports.world import World
 from thesan.roles.mgm.config import MgmConfig
+from thesan.roles.mgm.data import MgmData
 from thesan.roles.mgm.figures import Figures
 from thesan.roles.mgm.names import Names
 from thesan.roles.mgm.observer import Observer
@@ -92,6 +94,8 @@ class Process:
         """Last journal entry applied in memory; each role says it."""
         self.durable = 0
         """Last one whose effect is on the own disk."""
+        self.data: MgmData | None = None
+        """Segments, checkpoints and seeding; None: this MGM has a store only."""
         self.beats: dict[str, tuple[Beat, float]] = {}
         """Last beat of each FST and when it came (monotonic), in whatever role."""
         self.watchers = Watchers(self.leader)
@@ -136,6 +140,24 @@ class Process:
     def is_member(self) -> bool:
         """The journal knows it, or it is that one member under a new address."""
         return self.address in self.members or self.is_alone
+
+    def others(self) -> list[str]:
+        """Addresses of the other members."""
+        return [address for address in self.members if address != self.address]
+
+    # -- the own disk ----------------------------------------------------------------------------
+    def closed_through(self) -> Seq | None:
+        """Newest entry in a closed segment; None where no segments are kept."""
+        return self.data.closed_through() if self.data is not None else None
+
+    async def seed(self, why: JournalError) -> bool:
+        """After Trimmed or Diverged: get a store that can be followed from. False when this MGM
+        has no way to. Raises StoreError, Unavailable."""
+        if self.data is None or not isinstance(why, Trimmed | Diverged):
+            return False
+        await self.data.reseed(why)
+        self.store = self.data.store
+        return True
 
     # -- FSTs ------------------------------------------------------------------------------------
     def note_beat(self, beat: Beat, now_s: float) -> None:

@@ -15,10 +15,12 @@ from typing import Any, Final
 from thesan.core.authority.keytab import parse_keytab
 from thesan.core.model.errors import (
     ConfigError,
+    Diverged,
     Fenced,
     JournalError,
     OperationError,
     StoreError,
+    Trimmed,
     Unavailable,
 )
 from thesan.core.model.ids import Epoch
@@ -67,6 +69,7 @@ from thesan.ports.world import World
 from thesan.roles.mgm import empty, metadata, query
 from thesan.roles.mgm.attributes import fattr
 from thesan.roles.mgm.config import MgmConfig
+from thesan.roles.mgm.data import MgmData
 from thesan.roles.mgm.figures import Figures
 from thesan.roles.mgm.front import Front
 from thesan.roles.mgm.listing import dirlist
@@ -76,6 +79,7 @@ from thesan.roles.mgm.names import Names
 from thesan.roles.mgm.open import open_file, truncate
 from thesan.roles.mgm.parking import Parking
 from thesan.roles.mgm.process import Flush, Process, Role
+from thesan.roles.mgm.seed_link import dial_peer
 from thesan.roles.mgm.sessions import Sessions
 from thesan.roles.mgm.standby import Mandate, Standby
 
@@ -122,9 +126,11 @@ class Mgm:
         store: Store,
         flush: Flush | None,
         pacemaker: Pacemaker,
+        data: MgmData | None = None,
     ) -> None:
         """`flush` runs `store.flush` where it does not stop the loop (a worker thread); None: the
-        store is in memory, where flushing takes no time.
+        store is in memory, where flushing takes no time. With `data`, open, it is `data.engine`,
+        `data.store` and `data.flush`.
 
         Raises ConfigError for a keytab that can't be used.
         """
@@ -134,6 +140,7 @@ class Mgm:
         self._store = store
         self._flush = flush if flush is not None else self._flush_inline
         self._pacemaker = pacemaker
+        self._data = data
         self._keytab = parse_keytab(config.keytab.encode())
         self._names = Names(world.host)
         self._sessions = Sessions(world, self._keytab, config.security, self._names)
@@ -179,6 +186,10 @@ class Mgm:
             self._names,
             self._figures,
         )
+        if self._data is not None:
+            self.process.data = self._data
+            dial = partial(dial_peer, self._world, self._keytab, self.address)
+            self._data.seeds_from(self.process.others, dial)
         self._front = Front(self.process, self._parking, self._serve)
         self._tasks.start("observer", self.process.observer.run())
         self._tasks.start("peers", self.process.peers.run(self._tasks))
@@ -232,8 +243,7 @@ class Mgm:
         while True:
             began_s = self._loop.time()
             try:
-                mandate = await self._stand_by()
-                await self._reign(mandate)
+                await self._live_once()
             except (JournalError, StoreError, ConfigError) as error:
                 is_weather = isinstance(error, Unavailable | Fenced)
                 note = log.warning if is_weather else log.error
@@ -244,6 +254,18 @@ class Mgm:
                 pause = JOURNAL_RETRY_SECONDS
             await asyncio.sleep(pause)
             pause = min(2 * pause, ROLE_RETRY_SECONDS_MAX)
+
+    async def _live_once(self) -> None:
+        """A store that can be followed from, a stay as standby, a term. Raises what ended it."""
+        if self._data is not None:
+            await self._data.check()
+        try:
+            mandate = await self._stand_by()
+            await self._reign(mandate)
+        except (Trimmed, Diverged) as error:
+            self._set_role(Role.STARTING, f"is seeded anew: {error}")
+            if not await self.process.seed(error):
+                raise
 
     async def _stand_by(self) -> Mandate:
         """Follow until the journal is ours. Raises what ended the role."""

@@ -163,7 +163,12 @@ class Standby:
     async def _checkpoint(self) -> None:
         process = self._process
         namespace = self._replica.namespace
-        keeper = Checkpointer(process.engine, process.flush, lambda: Seq(namespace.applied_seq))
+        keeper = Checkpointer(
+            process.engine,
+            process.flush,
+            lambda: Seq(namespace.applied_seq),
+            closed=process.closed_through,
+        )
         while True:
             await asyncio.sleep(CHECKPOINT_SECONDS)
             process.durable = await keeper.step()
