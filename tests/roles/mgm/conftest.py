@@ -63,9 +63,9 @@ class Peer:
         self._arrived.set()
 
     async def wait(self) -> None:
-        self._arrived.clear()
         if not self.is_closed:
             await self._arrived.wait()
+            self._arrived.clear()
 
     @property
     def frames(self) -> list[tuple[bytes, int, bytes]]:

@@ -1,5 +1,6 @@
 """Capabilities and grants that an MGM signs."""
 
+import msgspec
 import pytest
 
 from thesan.core.authority.capability import Grant, GrantKind, Op, Verifier
@@ -71,6 +72,18 @@ def test_a_capability_is_for_one_fst_and_one_op() -> None:
         verify(HEAD[1], text, (Op.UPDATE,))
     with pytest.raises(CapabilityError):
         verify(HEAD[1], text, (Op.READ,), "/g")
+
+
+def test_a_capability_to_read_is_what_work_would_give() -> None:
+    book = tickets()
+    short = verify(HEAD[1], text_of(book.to_read(9, "/f", 7, HEAD, ALICE, NOW)), (Op.READ,))
+    whole = verify(
+        HEAD[1], text_of(book.capability(Work(Op.READ, 9, "/f", 7), HEAD, ALICE, NOW)), (Op.READ,)
+    )
+    assert short.nonce != whole.nonce
+    assert msgspec.structs.replace(short, nonce=whole.nonce) == whole
+    with pytest.raises(CapabilityError):
+        verify(HEAD[1], text_of(book.to_read(9, "/f", 7, HEAD, ALICE, NOW)), (Op.READ,), "/g")
 
 
 def test_the_head_gets_tokens_for_the_others_and_alone_the_grant() -> None:

@@ -49,6 +49,12 @@ DAEMON_NOUN: Final = "daemon"
 _READ, _CHANGE = False, True
 _TABLE: Final = (
     Command("ns", "stat", Who.ANYONE, _READ, "namespace, journal and process figures"),
+    Command("ns", "master", Who.ANYONE, _READ, "who is master and why; root names another one"),
+    Command("mgm", "ls", Who.ANYONE, _READ, "list MGMs"),
+    Command("mgm", "add", Who.ROOT, _CHANGE, "make an MGM a member of the instance"),
+    Command("mgm", "invite", Who.ROOT, _CHANGE, "a token by which a new MGM can join, once"),
+    Command("mgm", "join", Who.ANYONE, _CHANGE, "take up an invitation, by its token"),
+    Command("mgm", "rm", Who.ROOT, _CHANGE, "take an MGM out of the instance"),
     Command("version", "", Who.ANYONE, _READ, "instance and software versions"),
     Command("who", "", Who.ANYONE, _READ, "connected clients"),
     Command("whoami", "", Who.ANYONE, _READ, "the identity that the MGM maps you to"),

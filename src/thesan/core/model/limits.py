@@ -108,7 +108,7 @@ FS_HEADROOM_BYTES: Final = 64 * MIB
 """A filesystem with less free space takes no new replica."""
 PARTIAL_FILE_SECONDS_MAX: Final = 120.0
 """An upload whose client vanished is kept this long for a reconnect, then removed."""
-COMMIT_RETRY_SECONDS: Final = 0.5
+COMMIT_RETRY_SECONDS: Final = 0.1
 """Pause between tries of a commit, doubled up to COMMIT_RETRY_SECONDS_MAX."""
 COMMIT_RETRY_SECONDS_MAX: Final = 5.0
 """Longest pause between tries of a commit: a returning MGM is found within it."""
@@ -438,7 +438,7 @@ CLAIM_SECONDS_MAX: Final = 2.0
 """A claim that the engine does not settle by then is decided anew: the master may live again."""
 MGM_BEAT_SECONDS: Final = 1.0
 """Interval of the beats between MGMs; a change of role is told at once."""
-MGM_SILENCE_SECONDS_MAX: Final = 3.0
+MGM_SILENCE_SECONDS_MAX: Final = 2.5
 """What an MGM said is forgotten after so long: it is offline then."""
 MGM_BEAT_CALL_SECONDS_MAX: Final = 2.0
 """An MGM that does not answer a beat by then is dialled anew."""

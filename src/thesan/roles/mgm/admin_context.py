@@ -10,7 +10,8 @@ from thesan.core.namespace.inode import Inode
 from thesan.core.namespace.state import Namespace
 from thesan.ports.engine import EngineStatus
 from thesan.ports.host import HostLoad
-from thesan.roles.mgm.admin.context import MgmFigures, Session
+from thesan.roles.mgm.admin.context import MgmFigures, MgmState, Session
+from thesan.roles.mgm.config import MgmConfig
 from thesan.roles.mgm.master import Master
 from thesan.roles.mgm.process import Process
 from thesan.roles.mgm.tickets import Work
@@ -34,6 +35,11 @@ class MasterContext:
     @property
     def view(self) -> ClusterView:
         return self._master.view
+
+    @property
+    def config(self) -> MgmConfig:
+        """Settings of this MGM."""
+        return self._master.config
 
     @property
     def now_ns(self) -> int:
@@ -93,7 +99,16 @@ class MasterContext:
             open_uploads=len(master.uploads),
             connection_count=len(master.sessions),
             op_figures=master.figures.table(master.now_s()),
+            role=process.role.value,
+            why=process.why,
+            lag=process.lag(),
+            age_ms=master.age_ms(),
+            engine_detail=process.observer.trouble or engine.detail,
         )
+
+    def mgms(self) -> list[MgmState]:
+        """Every MGM of the instance, by address."""
+        return self._process.mgm_states()
 
     def sessions(self) -> list[Session]:
         """Logged-in clients, in the order of login."""

@@ -21,18 +21,21 @@ from thesan.core.control.messages import (
     decode_request,
     encode_reply,
 )
+from thesan.core.leadership.records import HISTORY_SECTION, stories
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import Identity
+from thesan.core.namespace import queries
 from thesan.core.namespace.ops import RememberResult, Result
 from thesan.core.wire import responses
 from thesan.io.transport.server import ServerConnection
 from thesan.roles.mgm import any_role, file_operations, fsts
-from thesan.roles.mgm.admin import dispatch, fs
+from thesan.roles.mgm.admin import dispatch, fs, leadership
 from thesan.roles.mgm.admin.context import Change
 from thesan.roles.mgm.commits import commit
 from thesan.roles.mgm.master import Master
 from thesan.roles.mgm.metadata import caller
 from thesan.roles.mgm.operations import operation_id
+from thesan.roles.mgm.order import Order
 
 Answer = bytes | None
 OfRole = Beat | Commit | Inquire | FsRegister | Admin | FileOp
@@ -107,6 +110,10 @@ def _register(
 # -- people ----------------------------------------------------------------------------------------
 def _admin(master: Master, connection: ServerConnection, sid: bytes, message: Admin) -> Answer:
     who = _acting(master, caller(connection), message.args)
+    if leadership.is_order(message):
+        order = Order(connection, sid, leadership.wanted(message, who), who.name)
+        _hand_over(master, order)
+        return None
     op_id = operation_id(who, message.op_id)
     known = master.namespace.remembered(op_id)
     if known is not None:
@@ -118,7 +125,7 @@ def _admin(master: Master, connection: ServerConnection, sid: bytes, message: Ad
         return _send(master, connection, sid, outcome)
     reply = outcome.reply
     ops = list(outcome.ops)
-    if op_id:
+    if op_id and not outcome.is_secret:
         ops.append(RememberResult(op_id, encode_reply(reply)))
     master.submit_all(ops)
     master.world.log.info(
@@ -131,6 +138,17 @@ def _admin(master: Master, connection: ServerConnection, sid: bytes, message: Ad
         result=reply.text,
     )
     return _send(master, connection, sid, msgspec.structs.replace(reply, seq=master.pipeline.head))
+
+
+def _hand_over(master: Master, order: Order) -> None:
+    """`ns master HOST`: answered when another MGM is master, or can't be."""
+    host = master.address.rpartition(":")[0]
+    if order.wanted in (master.address, host):
+        section = queries.config(master.namespace, HISTORY_SECTION)
+        told = stories(section)
+        order.answer(told[-1] if told else None)
+    else:
+        master.process.order_hand_over(order)
 
 
 def _send_again(master: Master, connection: ServerConnection, sid: bytes, known: Result) -> Answer:

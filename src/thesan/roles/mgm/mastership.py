@@ -55,6 +55,11 @@ class Mastership:
         """What every append of this term is compared with."""
         return self._writer.owner
 
+    @property
+    def lost(self) -> str:
+        """Why it is over; empty when it is not."""
+        return self._writer.lost or ""
+
     async def drain(self) -> None:
         """Wait until everything submitted is durable. Raises JournalError when that fails."""
         await self._writer.flush()

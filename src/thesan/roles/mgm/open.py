@@ -59,21 +59,27 @@ def _open_read(master: Master, connection: ServerConnection, request: Open) -> b
     if not inode.locations and not inode.size:
         return open_empty(master, connection, request, inode)
     place = readable_replica(master, connection, inode, request.cgi)
-    now_s = master.now_unix()
-    cgi = master.tickets.capability(Work(Op.READ, inode.fid, path, inode.layout), place, who, now_s)
+    cgi = master.tickets.to_read(inode.fid, path, inode.layout, place, who, master.now_unix())
     return redirect_to(master, connection, request.sid, inode.seq, place[1], cgi)
 
 
 def readable_replica(master: Master, connection: ServerConnection, inode: Inode, cgi: str) -> Place:
     """The replica to send a reader to; EAGAIN when one may be back soon."""
     topology = master.topology()
-    tried = topology.fsids_of_hosts(_tried_hosts(cgi)) if "tried=" in cgi else _NONE
+    locations = inode.locations
+    is_retry = "tried=" in cgi
+    if len(locations) == 1 and not is_retry:
+        # No choice: most files have one replica, and this is the hot path.
+        node = topology.readable.get(locations[0])
+        if node is not None:
+            return Fsid(locations[0]), node
+    tried = topology.fsids_of_hosts(_tried_hosts(cgi)) if is_retry else _NONE
     geotag = _session(connection).geotag
     try:
-        dice = master.dice.number() if len(inode.locations) > 1 else 0
-        fsid = choose_read(topology, inode.locations, geotag, tried, dice)
+        dice = master.dice.number() if len(locations) > 1 else 0
+        fsid = choose_read(topology, locations, geotag, tried, dice)
     except OperationError as error:
-        if master.is_patient(inode.locations):
+        if master.is_patient(locations):
             raise OperationError(errno.EAGAIN, error.text) from error
         raise
     return fsid, topology.filesystems[fsid].node

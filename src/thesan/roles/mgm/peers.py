@@ -39,6 +39,7 @@ from thesan.io.transport.client import ClientConnection, LoginSettings, dial, er
 from thesan.io.transport.credentials import keytab
 from thesan.ports.engine import Owner
 from thesan.ports.world import World
+from thesan.roles.mgm.admin.context import MgmState
 from thesan.roles.mgm.config import MgmConfig
 
 
@@ -57,8 +58,29 @@ class Peer(msgspec.Struct):
     wake: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
 
     def is_online(self, now_s: float) -> bool:
-        """Heard a moment ago."""
-        return now_s - self.heard_s <= MGM_SILENCE_SECONDS_MAX
+        """Heard a moment ago, and not known to be dead."""
+        return now_s - self.heard_s <= MGM_SILENCE_SECONDS_MAX and not self.is_gone
+
+    def state(self, now_s: float, head: int) -> MgmState:
+        """For `mgm ls`; `head` is the newest entry of the journal."""
+        beat = self.beat
+        if beat is None:
+            why = "it was never heard"
+            nothing = NodeReport()
+            return MgmState(self.address, False, "", False, 0, 0, 0, head, "~", why, nothing)
+        return MgmState(
+            address=self.address,
+            is_online=self.is_online(now_s),
+            role=beat.role,
+            eligible=beat.eligible or beat.role == "master",
+            epoch=beat.epoch,
+            applied=beat.applied,
+            durable=beat.durable,
+            lag=max(0, head - beat.applied),
+            heartbeat=int(now_s - self.heard_s),
+            why=beat.why,
+            report=beat.report,
+        )
 
 
 class Myself(msgspec.Struct, frozen=True):

@@ -62,6 +62,8 @@ class Pipeline:
         self._store = store
         self._on_broken = on_broken
         self._is_broken = False
+        self.store_failure = ""
+        """How the store failed, if that was the end."""
         self._writer: JournalWriter | None = None
         self._ends: dict[Seq, int] = {}
         """Number of the last op of each pending batch, oldest batch first."""
@@ -107,6 +109,7 @@ class Pipeline:
             result = namespace.apply(op, number + 1)
         except StoreError as error:
             # Memory and store can't be trusted any more: build both anew from the journal.
+            self.store_failure = str(error)
             self.broken(str(error))
             raise OperationError(errno.EAGAIN, "the MGM starts anew") from error
         if namespace.op_count != number:
@@ -187,6 +190,7 @@ class Pipeline:
             except (StoreError, OSError) as error:
                 # The journal has the batch, so nothing is lost; but this memory can't be trusted
                 # to match the store any more.
+                self.store_failure = str(error)
                 self.broken(f"the store failed: {error}")
                 return
             namespace.settle(changes)

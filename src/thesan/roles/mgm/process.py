@@ -5,6 +5,7 @@ who was heard as master. Losing it costs seconds of warmth, never truth.
 """
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Final
@@ -12,18 +13,20 @@ from typing import Final
 from thesan.core.authority.keytab import Keytab
 from thesan.core.control.messages import Beat, Leader, MgmBeatReply
 from thesan.core.leadership.timing import Timing, timing_of
-from thesan.core.model.errors import Diverged, JournalError, Trimmed
+from thesan.core.model.errors import Diverged, JournalError, OperationError, Trimmed
 from thesan.core.model.ids import Epoch, Seq
 from thesan.core.model.limits import NODE_COUNT_MAX
 from thesan.ports.engine import Engine
 from thesan.ports.pacemaker import Pacemaker
 from thesan.ports.store import Store
 from thesan.ports.world import World
+from thesan.roles.mgm.admin.context import MgmState
 from thesan.roles.mgm.config import MgmConfig
 from thesan.roles.mgm.data import MgmData
 from thesan.roles.mgm.figures import Figures
 from thesan.roles.mgm.names import Names
 from thesan.roles.mgm.observer import Observer
+from thesan.roles.mgm.order import Order
 from thesan.roles.mgm.peers import Myself, Peers, peer_login
 from thesan.roles.mgm.sessions import Sessions
 from thesan.roles.mgm.watchers import Watchers
@@ -84,8 +87,10 @@ class Process:
         """Of the mastership that this MGM has or claims; 0 when it has none."""
         self.is_eligible = False
         """It could take over now."""
-        self.fault = ""
-        """Why this MGM can't be master, as a sentence; empty when it can."""
+        self._fault = ""
+        self._fault_until_s = 0.0
+        self.order_hand_over: Callable[[Order], None] = _disobey
+        """Where `ns master HOST` goes."""
         self.on_deposed: Callable[[str], None] = _ignore
         """Told when another MGM says that our mastership is over."""
         self.highest_epoch = 0
@@ -159,6 +164,18 @@ class Process:
         self.store = self.data.store
         return True
 
+    # -- faults ----------------------------------------------------------------------------------
+    def set_fault(self, text: str, seconds: float) -> None:
+        """This MGM had better not be master for so long: `text` says why, as a sentence."""
+        self._fault, self._fault_until_s = text, self.now_s() + seconds
+
+    @property
+    def fault(self) -> str:
+        """Why this MGM can't be master, as a sentence; empty when it can, or nobody else could."""
+        if self.is_alone or self.now_s() >= self._fault_until_s:
+            return ""
+        return self._fault
+
     # -- FSTs ------------------------------------------------------------------------------------
     def note_beat(self, beat: Beat, now_s: float) -> None:
         """Remember the last beat of an FST, so that the next role knows it from its start."""
@@ -178,6 +195,36 @@ class Process:
                 epoch, address = int(owner.epoch), owner.address
         self.highest_epoch = max(self.highest_epoch, epoch)
         return Leader(epoch, address, list(self.members), self.role.value, self.applied())
+
+    def head(self) -> int:
+        """Newest entry of the journal, as far as this MGM knows."""
+        seen = self.observer.seen
+        return max(self.applied(), int(seen.last) if seen is not None else 0)
+
+    def lag(self) -> int:
+        """Journal entries that are not applied here yet."""
+        return self.head() - self.applied()
+
+    def mgm_states(self) -> list[MgmState]:
+        """Every member as it was heard last, and this one as it is."""
+        now_s, head, me = self.now_s(), self.head(), self._myself()
+        states = [
+            MgmState(
+                address=self.address,
+                is_online=True,
+                role=me.role,
+                eligible=me.eligible or me.role == Role.MASTER.value,
+                epoch=me.epoch,
+                applied=me.applied,
+                durable=me.durable,
+                lag=self.lag(),
+                heartbeat=0,
+                why=me.why,
+                report=self.peers.own_report,
+            )
+        ]
+        states += [peer.state(now_s, head) for peer in self.peers.all()]
+        return sorted(states, key=lambda state: state.address)
 
     # -- other MGMs ------------------------------------------------------------------------------
     def _myself(self) -> Myself:
@@ -205,4 +252,8 @@ def _nothing() -> int:
 
 
 def _ignore(why: str) -> None:
-    pass
+    """There is no mastership that could be over."""
+
+
+def _disobey(order: Order) -> None:
+    order.refuse(OperationError(errno.EAGAIN, "this MGM starts"))

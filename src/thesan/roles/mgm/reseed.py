@@ -47,7 +47,7 @@ from thesan.core.namespace.snapshot import applied_of, decode_applied, page_dige
 from thesan.core.namespace.state import Namespace
 from thesan.core.namespace.tables import Applied
 from thesan.io.journal.archive import Archive
-from thesan.io.journal.replay import Reader
+from thesan.io.journal.replay import Accepter
 from thesan.ports.engine import Engine
 from thesan.ports.log import Log
 from thesan.ports.store import Store, StoreHome
@@ -130,7 +130,7 @@ class Seeder:
         """Apply entries out of segments until the engine has the next one; False when nobody has
         what is missing, or this replica is wrong. Raises Unavailable, StoreError."""
         replica = Replica(Namespace(store), store)
-        reader = Reader(self._engine, replica.position, replica.apply, self._archive.take)
+        reader = Accepter(replica.position, replica.apply, self._archive.take)
         if await self._joins(reader):
             return True
         sources: list[str] = ["", *self._peers()]
@@ -150,12 +150,12 @@ class Seeder:
                 self._log.info("no entries from there", mgm=address or "own", reason=str(error))
         return False
 
-    async def _joins(self, reader: Reader) -> bool:
+    async def _joins(self, reader: Accepter) -> bool:
         """Whether the engine has the entry that comes next, or none comes."""
         status = await self._engine.status()
         return status.first <= reader.position.seq + 1
 
-    async def _take_from(self, link: Link, reader: Reader) -> bool:
+    async def _take_from(self, link: Link, reader: Accepter) -> bool:
         while not await self._joins(reader):
             reply = await link.entries(JournalPage(int(reader.position.seq) + 1))
             if not reply.entries:

@@ -13,6 +13,13 @@ from functools import partial
 from typing import Any, Final
 
 from thesan.core.authority.keytab import parse_keytab
+from thesan.core.leadership.handover import best_successor
+from thesan.core.leadership.records import (
+    HISTORY_SECTION,
+    StoryRecord,
+    decode_leadership,
+    story_key,
+)
 from thesan.core.model.errors import (
     ConfigError,
     Diverged,
@@ -23,14 +30,17 @@ from thesan.core.model.errors import (
     Trimmed,
     Unavailable,
 )
-from thesan.core.model.ids import Epoch
 from thesan.core.model.limits import (
+    FAULT_SECONDS,
     FIGURES_SAMPLE_EVERY,
+    HANDOVER_POLL_SECONDS,
+    HANDOVER_SECONDS_MAX,
     JOURNAL_RETRY_SECONDS,
+    LOOP_BLOCKED_SECONDS,
     LOOP_TURN_SECONDS,
-    MGM_DRAIN_SECONDS_MAX,
     ROLE_RETRY_SECONDS_MAX,
 )
+from thesan.core.namespace import queries
 from thesan.core.wire.requests import (
     Auth,
     Chmod,
@@ -72,13 +82,15 @@ from thesan.roles.mgm.config import MgmConfig
 from thesan.roles.mgm.data import MgmData
 from thesan.roles.mgm.figures import Figures
 from thesan.roles.mgm.front import Front
+from thesan.roles.mgm.handover import candidates
 from thesan.roles.mgm.listing import dirlist
 from thesan.roles.mgm.master import Master
-from thesan.roles.mgm.mastership import Mastership, begin_term
 from thesan.roles.mgm.names import Names
 from thesan.roles.mgm.open import open_file, truncate
+from thesan.roles.mgm.order import Order
 from thesan.roles.mgm.parking import Parking
 from thesan.roles.mgm.process import Flush, Process, Role
+from thesan.roles.mgm.reign import HandedOver, Reign
 from thesan.roles.mgm.seed_link import dial_peer
 from thesan.roles.mgm.sessions import Sessions
 from thesan.roles.mgm.standby import Mandate, Standby
@@ -146,7 +158,7 @@ class Mgm:
         self._sessions = Sessions(world, self._keytab, config.security, self._names)
         self._listener: Listener | None = None
         self._master: Master | None = None
-        self._term: Mastership | None = None
+        self._reigning: Reign | None = None
         self._is_stopping = False
         self._tasks = TaskOwner("mgm", self._task_failed)
         self._turn = 0
@@ -190,6 +202,7 @@ class Mgm:
             self.process.data = self._data
             dial = partial(dial_peer, self._world, self._keytab, self.address)
             self._data.seeds_from(self.process.others, dial)
+        self.process.order_hand_over = self.order_hand_over
         self._front = Front(self.process, self._parking, self._serve)
         self._tasks.start("observer", self.process.observer.run())
         self._tasks.start("peers", self.process.peers.run(self._tasks))
@@ -225,7 +238,9 @@ class Mgm:
         await self._is_ready.wait()
 
     async def stop(self) -> None:
-        """Answer what is pending, then end. Safe to call twice."""
+        """Hand over if master, answer what is pending, then end. Safe to call twice."""
+        if self._reigning is not None and not self._is_stopping:
+            await self._leave(self._reigning)
         self._is_stopping = True
         await self._tasks.close()
         if self._listener is not None:
@@ -234,6 +249,15 @@ class Mgm:
             await self._listener.close()
             self._listener = None
         await self._pacemaker.close()
+
+    async def _leave(self, reign: Reign) -> None:
+        """Hand over before the end, if anybody can take it."""
+        if not best_successor(candidates(self.process), self.process.applied()):
+            return
+        try:
+            await reign.hand_over("", "stops")
+        except OperationError as error:
+            self._world.log.warning("stops without a successor", reason=error.text)
 
     # -- roles -----------------------------------------------------------------------------------
     async def _live(self) -> None:
@@ -282,72 +306,64 @@ class Mgm:
 
     async def _reign(self, mandate: Mandate) -> None:
         """Be master with this mandate, until it is over."""
-        process, log = self.process, self._world.log
-        lost: asyncio.Future[str] = self._loop.create_future()
-        lose = partial(self._lose, lost)
-        process.observer.is_idle = True
-        self._set_role(Role.STARTING, mandate.verdict.why)
-        try:
-            term = await begin_term(process, mandate, lose)
-            process.on_deposed = term.master.pipeline.broken
-            try:
-                await self._serve_term(term, mandate, lost)
-            except asyncio.CancelledError:
-                await self._abdicate(term)
-                raise
-            log.warning("mastership lost", epoch=term.owner.epoch, reason=lost.result())
-            process.why = f"lost the mastership: {lost.result()}"
-            await term.close()
-        finally:
-            process.on_deposed = lambda _: None
-            process.epoch = Epoch(0)
-            process.observer.is_idle = False
-
-    async def _serve_term(
-        self, term: Mastership, mandate: Mandate, lost: "asyncio.Future[str]"
-    ) -> None:
         process = self.process
-        if not lost.done():
-            self._master, self._term = term.master, term
-            self._set_role(Role.MASTER, mandate.verdict.why)
-            self._is_ready.set()
-            self._parking.wake()
-            self._world.log.info(
-                "master",
-                epoch=process.epoch,
-                address=self.address,
-                geotag=self._config.geotag,
-                head=term.master.pipeline.held.committed,
-                files=term.master.context.figures().file_count,
-                reason=mandate.verdict.why,
-                seconds=round(self._loop.time() - mandate.decided_s, 3),
-            )
-        await lost
-
-    async def _abdicate(self, term: Mastership) -> None:
-        """A planned end: take nothing more, finish what was taken."""
-        self._forget()
+        self._set_role(Role.STARTING, mandate.verdict.why)
+        self._reigning = Reign(process, mandate, self._show)
         try:
-            async with asyncio.timeout(MGM_DRAIN_SECONDS_MAX):
-                await term.drain()
-        except (JournalError, TimeoutError) as error:
-            self._world.log.warning("stopped with changes pending", reason=str(error))
-        await term.close()
+            why = await self._reigning.run()
+            process.why = f"lost the mastership: {why}"
+        finally:
+            self._reigning = None
+
+    def _show(self, master: Master | None, why: str) -> None:
+        """Answer as master from now on, or as none."""
+        self._master = master
+        if master is not None:
+            self._set_role(Role.MASTER, why)
+            self._is_ready.set()
+        else:
+            self._is_ready.clear()
+            self._set_role(Role.STARTING, why)
+        self._parking.wake()
 
     async def _flush_inline(self) -> None:
         self._store.flush()
 
-    def _lose(self, lost: "asyncio.Future[str]", why: str) -> None:
-        """From this moment on no request reaches the lost master."""
-        self._forget()
-        if not lost.done():
-            lost.set_result(why)
+    # -- handing over ----------------------------------------------------------------------------
+    def order_hand_over(self, order: Order) -> None:
+        """`ns master HOST`: begin; the answer comes when it is over."""
+        self._tasks.start("hand over", self._obey(order))
 
-    def _forget(self) -> None:
-        self._master = self._term = None
-        self._is_ready.clear()
-        if self.process.role is Role.MASTER:
-            self._set_role(Role.STARTING)
+    async def _obey(self, order: Order) -> None:
+        try:
+            if self._reigning is None:
+                raise OperationError(errno.EAGAIN, "this MGM is not master any more")
+            done = await self._reigning.hand_over(order.wanted, f"ordered by {order.who}")
+            order.answer(await self._outcome(done))
+        except OperationError as error:
+            order.refuse(error)
+
+    async def _outcome(self, done: HandedOver) -> StoryRecord | None:
+        """The new master's own story, as soon as it is here: then it serves."""
+        key = story_key(done.epoch + 1)
+        until_s = self._loop.time() + HANDOVER_SECONDS_MAX
+        while self._loop.time() < until_s:
+            standby = self._front.standby
+            if standby is not None:
+                data = queries.config(standby.desk.namespace, HISTORY_SECTION).get(key)
+                if data is not None:
+                    return decode_leadership(StoryRecord, data)
+            await asyncio.sleep(HANDOVER_POLL_SECONDS)
+        return None
+
+    async def _hand_over_by_itself(self, reign: Reign, why: str) -> None:
+        """By own decision: if nobody can take over, things stay as they are."""
+        try:
+            await reign.hand_over("", why)
+        except OperationError as error:
+            self._world.log.warning("stays master", reason=why, obstacle=error.text)
+        else:
+            self.process.set_fault(f"it handed over: {why}", FAULT_SECONDS)
 
     def _set_role(self, role: Role, why: str = "") -> None:
         process = self.process
@@ -376,9 +392,20 @@ class Mgm:
                     self._parking.wake()
 
     async def _tell_turns(self) -> None:
-        """The pacemaker beats for a loop that turns, and for no other."""
+        """The pacemaker beats for a loop that turns, and for no other. A master that sees itself
+        in trouble hands over."""
+        due_s = self._loop.time()
         while True:
             self._pacemaker.turned()
+            late_s = self._loop.time() - due_s
+            reign = self._reigning
+            if reign is not None:
+                if late_s > LOOP_BLOCKED_SECONDS:
+                    reign.blocked(late_s)
+                why = reign.look()
+                if why and not self.process.is_alone:
+                    self._tasks.start("own hand over", self._hand_over_by_itself(reign, why))
+            due_s = self._loop.time() + LOOP_TURN_SECONDS
             await asyncio.sleep(LOOP_TURN_SECONDS)
 
     def _task_failed(self, name: str, error: BaseException) -> None:

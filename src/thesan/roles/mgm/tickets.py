@@ -1,6 +1,7 @@
 """Capabilities for clients and grants for commits, signed with the keytab's newest key."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -20,6 +21,8 @@ from thesan.core.model.identity import Identity
 from thesan.core.model.ids import Epoch, Fsid, NodeId
 from thesan.core.model.limits import CAPABILITY_SECONDS_MAX
 from thesan.roles.mgm.dice import Dice
+
+_READ: Final = int(Op.READ)
 
 Place = tuple[Fsid, NodeId]
 """A filesystem and the FST that has it."""
@@ -60,6 +63,30 @@ class Tickets:
     def capability(self, work: Work, place: Place, who: Identity, now_s: int) -> str:
         """CGI text that lets `who` do `work` at one FST."""
         return f"{CGI_KEY}={self._sign(work, place, who, now_s, (), work.grant)}"
+
+    def to_read(
+        self, fid: int, path: str, layout: int, place: Place, who: Identity, now_s: int
+    ) -> str:
+        """As `capability` with Op.READ: by far the most frequent, so without a Work in between."""
+        if now_s >= self._until_s:
+            self._refresh(now_s)
+        fsid, node = place
+        return f"{CGI_KEY}=" + self._signer.sign(
+            Capability(
+                _READ,
+                fid,
+                node,
+                fsid,
+                hash_path(path),
+                layout,
+                who.uid,
+                who.gid,
+                self._epoch,
+                now_s,
+                now_s + CAPABILITY_SECONDS_MAX,
+                self._dice.take(NONCE_BYTES),
+            )
+        )
 
     def capability_for_all(
         self, work: Work, places: Sequence[Place], who: Identity, now_s: int

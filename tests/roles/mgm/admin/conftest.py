@@ -13,8 +13,9 @@ from thesan.core.namespace.inode import Inode
 from thesan.core.namespace.ops import ConfigSet, Op, Result
 from thesan.core.namespace.state import Namespace
 from thesan.ports.host import HostLoad
-from thesan.roles.mgm.admin.context import Change, MgmFigures, OpFigures, Session
+from thesan.roles.mgm.admin.context import Change, MgmFigures, MgmState, OpFigures, Session
 from thesan.roles.mgm.admin.dispatch import run
+from thesan.roles.mgm.config import MgmConfig
 from thesan.roles.mgm.view import ClusterView
 from thesan.worlds.simulated.memory_store import MemoryStore
 
@@ -31,6 +32,9 @@ class Mgm:
         self.now_ns = 1_800_000_000 * 10**9
         self.now_s = 1000.0
         self.view = ClusterView(lambda section: queries.config(self.namespace, section), self.now_s)
+        self.config = MgmConfig(
+            instance="test", keytab="# a secret", journal="etcd:e1:2379/test", failover="fast"
+        )
         self.open_sessions: list[Session] = []
         self.seq = 0
         self.next_fid = 100
@@ -78,6 +82,12 @@ class Mgm:
             connection_count=len(self.open_sessions),
             op_figures=(OpFigures("Stat", 7, rate_5s=1.4),),
         )
+
+    def mgms(self) -> list[MgmState]:
+        return [
+            MgmState("mgm1:1094", True, "master", True, 3, 9, 9, 0, 0, "was first", NodeReport()),
+            MgmState("mgm2:1094", False, "", False, 0, 0, 0, 9, "~", "never heard", NodeReport()),
+        ]
 
     def sessions(self) -> list[Session]:
         return list(self.open_sessions)

@@ -33,6 +33,8 @@ READS = [
     ("ns stat", {}),
     ("version", {}),
     ("config ls", {}),
+    ("ns master", {}),
+    ("mgm ls", {}),
     ("who", {}),
     ("whoami", {}),
     ("fs ls", {}),

@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import msgspec
 
 from thesan.core.authority.vid import Account
-from thesan.core.control.messages import AdminReply
+from thesan.core.control.messages import AdminReply, NodeReport
 from thesan.core.model.identity import Identity
 from thesan.core.namespace.inode import Inode
 from thesan.core.namespace.ops import Op
 from thesan.core.namespace.state import Namespace
 from thesan.ports.host import HostLoad
+from thesan.roles.mgm.config import MgmConfig
 from thesan.roles.mgm.view import ClusterView
 
 Args = dict[str, Any]
@@ -28,6 +29,9 @@ class Change(msgspec.Struct, frozen=True):
 
     ops: list[Op]
     reply: AdminReply
+    is_secret: bool = False
+    """The reply must not be written anywhere: a resend does the command again, instead of being
+    given the first answer."""
 
 
 Outcome = AdminReply | Change
@@ -57,6 +61,25 @@ class OpFigures(msgspec.Struct, frozen=True):
     sigma_ms: float = 0.0
     p99_ms: float = 0.0
     max_ms: float = 0.0
+
+
+class MgmState(msgspec.Struct, frozen=True):
+    """One MGM of the instance, as this one knows it."""
+
+    address: str
+    is_online: bool
+    role: str
+    """starting, standby, master; empty when it was never heard."""
+    eligible: bool
+    epoch: int
+    applied: int
+    durable: int
+    lag: int
+    """Journal entries that it is behind."""
+    heartbeat: int | str
+    """Seconds since it was heard; `~` when it never was."""
+    why: str
+    report: NodeReport
 
 
 class MgmFigures(msgspec.Struct, frozen=True):
@@ -94,6 +117,16 @@ class MgmFigures(msgspec.Struct, frozen=True):
     open_uploads: int
     connection_count: int
     op_figures: tuple[OpFigures, ...] = ()
+    role: str = "master"
+    """starting, standby, master."""
+    why: str = ""
+    """One sentence: why this MGM is, or is not, master."""
+    lag: int = 0
+    """Journal entries that are not applied here yet."""
+    age_ms: int = 0
+    """How old what it answers may be."""
+    engine_detail: str = ""
+    """What the engine says of itself; why it does not answer."""
 
 
 class AdminContext(Protocol):
@@ -104,6 +137,11 @@ class AdminContext(Protocol):
 
     @property
     def view(self) -> ClusterView: ...
+
+    @property
+    def config(self) -> MgmConfig:
+        """Settings of this MGM, the keytab among them."""
+        ...
 
     @property
     def now_ns(self) -> int: ...
@@ -132,6 +170,10 @@ class AdminContext(Protocol):
         ...
 
     def figures(self) -> MgmFigures: ...
+
+    def mgms(self) -> list[MgmState]:
+        """Every MGM of the instance, by address."""
+        ...
 
     def sessions(self) -> list[Session]:
         """Logged-in clients, in the order of login."""

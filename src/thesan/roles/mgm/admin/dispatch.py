@@ -12,13 +12,31 @@ from thesan.core.authority.commands import DAEMON_NOUN, FILE_NOUN, authorise
 from thesan.core.control.messages import Admin
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import Identity
-from thesan.roles.mgm.admin import file, fs, group, node, ns, quota, space, vid, who
+from thesan.roles.mgm.admin import (
+    file,
+    fs,
+    group,
+    invite,
+    leadership,
+    node,
+    ns,
+    quota,
+    space,
+    vid,
+    who,
+)
 from thesan.roles.mgm.admin.context import AdminContext, Args, Outcome
 
 Verb = Callable[[AdminContext, Args, Identity], Outcome]
 
 VERBS: Final[dict[tuple[str, str], Verb]] = {
     ("ns", "stat"): ns.stat,
+    ("ns", "master"): leadership.master,
+    ("mgm", "ls"): leadership.ls,
+    ("mgm", "add"): leadership.add,
+    ("mgm", "invite"): invite.invite,
+    ("mgm", "join"): invite.join,
+    ("mgm", "rm"): leadership.rm,
     ("version", ""): ns.version,
     ("config", "ls"): ns.config,
     ("who", ""): who.who,

@@ -11,6 +11,7 @@ from thesan.core.model.identity import Identity
 from thesan.core.model.units import NS_PER_S
 from thesan.core.namespace.ops import ConfigSet
 from thesan.core.placement.records import NODE_SECTION, NodeRecord, encode_record
+from thesan.roles.mgm.admin import leadership
 from thesan.roles.mgm.admin.arguments import Arguments
 from thesan.roles.mgm.admin.context import AdminContext, Args, Change
 from thesan.roles.mgm.admin.figures import Record, Sums
@@ -22,17 +23,21 @@ HEARTBEAT_DELTA_MAX: Final = 86400
 
 
 def ls(context: AdminContext, args: Args, identity: Identity) -> AdminReply:
-    """FSTs: keys and order of EOS' `node ls -m`."""
+    """FSTs: keys and order of EOS' `node ls -m`; then MGMs and the journal engine, with another
+    `type`."""
     arguments = Arguments(args)
     match = arguments.text("match", "")
     arguments.done()
-    return AdminReply(
-        records=[
-            _record(context, state)
-            for state in context.view.nodes()
-            if not match or match in (state.node, state.node.rpartition(":")[0])
-        ]
-    )
+    records = [_record(context, state) for state in context.view.nodes()]
+    records += leadership.node_records(context)
+    if match:
+        records = [one for one in records if match in _names_of(one)]
+    return AdminReply(records=records)
+
+
+def _names_of(record: Record) -> tuple[str, str]:
+    address = str(record["hostport"])
+    return address, address.rpartition(":")[0]
 
 
 def status(context: AdminContext, args: Args, identity: Identity) -> AdminReply:

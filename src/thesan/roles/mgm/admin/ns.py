@@ -4,6 +4,7 @@ import msgspec
 
 from thesan.core.authority.rules import VID_SECTION
 from thesan.core.control.messages import AdminReply
+from thesan.core.leadership.records import HISTORY_SECTION, MEMBER_SECTION
 from thesan.core.model.identity import Identity
 from thesan.core.model.limits import CACHE_ENTRIES_MAX
 from thesan.core.model.units import NS_PER_S
@@ -20,6 +21,8 @@ from thesan.roles.mgm.admin.context import AdminContext, Args
 from thesan.roles.mgm.admin.figures import Record
 
 _RECORD_SECTIONS = (FS_SECTION, NODE_SECTION, GROUP_SECTION, SPACE_SECTION)
+_LEADERSHIP_SECTIONS = (MEMBER_SECTION, HISTORY_SECTION)
+_MAP_SECTIONS = (*_RECORD_SECTIONS, *_LEADERSHIP_SECTIONS)
 _TEXT_SECTIONS = (MGM_SECTION, VID_SECTION)
 
 
@@ -42,8 +45,13 @@ def stat(context: AdminContext, args: Args, identity: Identity) -> AdminReply:
         "ns.mgm.leader": figures.master,
         "ns.mgm.followers": others,
         "ns.mgm.epoch": figures.epoch,
+        "ns.mgm.state": figures.role,
+        "ns.mgm.why": figures.why,
+        "ns.mgm.lag": figures.lag,
+        "ns.mgm.age.ms": figures.age_ms,
         "ns.journal.engine": figures.engine,
         "ns.journal.healthy": figures.engine_healthy,
+        "ns.journal.detail": figures.engine_detail,
         "ns.journal.first": figures.engine_first,
         "ns.journal.last": figures.engine_last,
         "ns.journal.bytes": figures.engine_bytes,
@@ -99,14 +107,14 @@ def version(context: AdminContext, args: Args, identity: Identity) -> AdminReply
 def config(context: AdminContext, args: Args, identity: Identity) -> AdminReply:
     """The configuration that the journal holds: section, key and value, one a record."""
     arguments = Arguments(args)
-    wanted = arguments.choice("section", (*_RECORD_SECTIONS, *_TEXT_SECTIONS, ""), "")
+    wanted = arguments.choice("section", (*_MAP_SECTIONS, *_TEXT_SECTIONS, ""), "")
     arguments.done()
     records: list[Record] = []
-    for section in (*_RECORD_SECTIONS, *_TEXT_SECTIONS):
+    for section in (*_MAP_SECTIONS, *_TEXT_SECTIONS):
         if wanted and section != wanted:
             continue
         for key, raw in sorted(queries.config(context.namespace, section).items()):
             text = raw.decode(errors="replace")
-            value = msgspec.msgpack.decode(raw) if section in _RECORD_SECTIONS else text
+            value = msgspec.msgpack.decode(raw) if section in _MAP_SECTIONS else text
             records.append({"section": section, "key": key, "value": value})
     return AdminReply(records=records)
