@@ -38,6 +38,8 @@ APPLICATION_ID: Final = 0x7468736A
 """SQLite's mark of a file's owner, `thsj`."""
 FORMAT: Final = 1
 """SQLite's user_version; a program never opens a newer one."""
+FORMAT_MIGRATED: Final = 0x6D6F7665
+"""user_version of a journal that lives on elsewhere (`thesan engine migrate`): nobody opens it."""
 _PAGE_BYTES: Final = 8192
 """4, 8 and 16 KiB measured alike from 4 KiB to 256 KiB entries; a small entry costs one page."""
 _OPEN_PAUSE_SECONDS: Final = 0.02
@@ -232,6 +234,8 @@ class _File:
         application_id = self._number("PRAGMA application_id")
         if application_id == APPLICATION_ID:
             version = self._number("PRAGMA user_version")
+            if version == FORMAT_MIGRATED:
+                raise JournalError(f"journal {self._path} was migrated: it lives on elsewhere")
             if version != FORMAT:
                 raise JournalError(
                     f"journal {self._path} has format {version}, this program knows {FORMAT}"

@@ -207,6 +207,8 @@ class Client:
 
     def _saw(self, endpoint: Endpoint, header: Any, leader: int = 0) -> None:
         """Note what an answer tells of the cluster. Raises EtcdError for one of another cluster."""
+        if not header.cluster_id:
+            return  # etcd leaves the header of some answers empty (Alarm).
         if header.cluster_id != self.cluster_id:
             if self.cluster_id:
                 self._refuse(endpoint, f"{endpoint.address} belongs to another etcd cluster")

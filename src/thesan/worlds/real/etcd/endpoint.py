@@ -28,7 +28,8 @@ class Failure(Enum):
     TOKEN = auto()
     """Not logged in (any more). Nothing was done."""
     FULL = auto()
-    """The quota is reached: nothing is written until `thesan engine recover`."""
+    """The quota is reached: nothing is written until `thesan engine recover`. But the very write
+    that goes over it is done all the same (etcd's quotaApplierV3), so its outcome is unknown."""
     COMPACTED = auto()
     """The revision asked for is gone."""
     REFUSED = auto()
