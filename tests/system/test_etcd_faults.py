@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import pytest
 
-from thesan.core.journal.entry import START, crc_of, encode
+from thesan.core.journal.entry import START, encode
 from thesan.core.model.errors import Fenced, Unavailable
 from thesan.core.model.ids import Epoch, Seq
 from thesan.io.journal.writer import JournalWriter
