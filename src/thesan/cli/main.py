@@ -39,7 +39,8 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "fileinfo": ("files", "file_info:info", "alias of file info"),
     "ns": ("instance", "admin.ns:run", "namespace and mastership"),
     "fs": ("instance", "admin.fs:run", "filesystems: ls status add config boot mv rm"),
-    "node": ("instance", "admin.node:run", "FSTs: ls status set config rm"),
+    "mgm": ("instance", "admin.mgm:run", "MGMs: ls add join rm"),
+    "node": ("instance", "admin.node:run", "FSTs, MGMs, engine: ls status set config rm"),
     "group": ("instance", "admin.group:run", "scheduling groups: ls set rm"),
     "space": ("instance", "admin.space:run", "spaces: ls status define config set rm place"),
     "vid": ("instance", "admin.vid:run", "identity mapping: ls set rm enable disable add remove"),
@@ -60,7 +61,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
 
 def usage() -> str:
     """The help page, grouped."""
-    lines = ["usage: thesan [-j | -m] [-N] [--mgm URL] [-r UID GID] COMMAND ...", ""]
+    lines = ["usage: thesan [-j | -m] [-N] [--any] [--mgm URL] [-r UID GID] COMMAND ...", ""]
     group = ""
     for name, (of, _, text) in COMMANDS.items():
         if of != group:
@@ -73,6 +74,7 @@ def usage() -> str:
         "  -j, --json        one JSON document",
         "  -m, --monitor     key=value pairs, one object a line (EOS' keys)",
         "  -N, --no-header   tables without their header",
+        "  --any, --leader   a standby may answer what only reads; only the master (default)",
         "  --mgm URL         root://HOST[:PORT][,HOST...] (or $THESAN_MGM_URL)",
         "  -r UID GID        act as another identity: sudoers, admin commands",
         "",
@@ -136,7 +138,7 @@ def _load(name: str) -> Command:
 
 
 def _take_globals(context: Context, arguments: list[str]) -> list[str]:
-    """Take the global options from in front of the command; -j -m -N also from behind it.
+    """Take the global options from in front of the command; -j -m -N --any also from behind it.
 
     Raises ValueError for a global option that lacks its value.
     """
@@ -154,6 +156,8 @@ def _take_globals(context: Context, arguments: list[str]) -> list[str]:
             context.output = Output.MONITOR
         elif word in ("-N", "--no-header"):
             context.header = False
+        elif word in ("--any", "--leader"):
+            context.any_mgm = word == "--any"
         elif rest:
             rest.append(word)
         elif word == "--mgm":

@@ -26,7 +26,41 @@ Take = Callable[[Seq, bytes], None]
 """Told of every entry that was applied, as it stands in the journal: `Archive.take`."""
 
 
-class Reader:
+class Accepter:
+    """Hands entries to `apply`, wherever they come from, each checked and compared."""
+
+    def __init__(self, position: Position, apply: Apply, take: Take | None = None) -> None:
+        self._chain = Chain(position)
+        self._apply = apply
+        self._applied = take
+
+    @property
+    def position(self) -> Position:
+        """After the last applied entry."""
+        return self._chain.position
+
+    def accept(self, seq: Seq, data: bytes) -> None:
+        """Check, apply, move on. Raises Corrupt, Diverged.
+
+        No await: a cancelled caller has applied an entry whole or not.
+        """
+        entry = decode(data)
+        if entry.seq != seq:
+            raise Corrupt(f"the engine's entry {seq} says that it is entry {entry.seq}")
+        ahead = Chain(self.position)
+        ahead.check(entry)
+        digest = self._apply(entry)
+        if digest and entry.digest and digest != entry.digest:
+            raise Diverged(
+                f"state after entry {seq} differs from the master's: {digest.hex()} here,"
+                f" {entry.digest.hex()} there"
+            )
+        self._chain = ahead
+        if self._applied is not None:
+            self._applied(seq, data)
+
+
+class Reader(Accepter):
     """Hands the journal's entries to `apply`, in order, each once.
 
     `position` is where it stands: after the last entry that `apply` took and whose digest agrees.
@@ -36,15 +70,8 @@ class Reader:
     def __init__(
         self, engine: Engine, position: Position, apply: Apply, take: Take | None = None
     ) -> None:
+        super().__init__(position, apply, take)
         self._engine = engine
-        self._chain = Chain(position)
-        self._apply = apply
-        self._applied = take
-
-    @property
-    def position(self) -> Position:
-        """After the last applied entry."""
-        return self._chain.position
 
     async def catch_up(self) -> Position:
         """Apply all up to the head as it is when reached; returns the position there.
@@ -79,26 +106,6 @@ class Reader:
 
     def _next(self) -> Seq:
         return Seq(self.position.seq + 1)
-
-    def accept(self, seq: Seq, data: bytes) -> None:
-        """Check, apply, move on; for entries from elsewhere too. Raises Corrupt, Diverged.
-
-        No await: a cancelled reader has applied an entry whole or not.
-        """
-        entry = decode(data)
-        if entry.seq != seq:
-            raise Corrupt(f"the engine's entry {seq} says that it is entry {entry.seq}")
-        ahead = Chain(self.position)
-        ahead.check(entry)
-        digest = self._apply(entry)
-        if digest and entry.digest and digest != entry.digest:
-            raise Diverged(
-                f"state after entry {seq} differs from the master's: {digest.hex()} here,"
-                f" {entry.digest.hex()} there"
-            )
-        self._chain = ahead
-        if self._applied is not None:
-            self._applied(seq, data)
 
 
 async def replay(

@@ -151,11 +151,12 @@ async def mend(disk: Disk, path: str) -> tuple[SegmentInfo, Position, str] | Non
     nothing); None when nothing of it was whole, and then it is removed. Raises OperationError.
     """
     walk, damage = await survey(disk, path)
-    head, position = walk.head, walk.position
-    is_ours = head is not None and path == path_of(head.first, is_closed=False)
-    if head is None or position is None or position.seq < head.first or not is_ours:
+    info = _info_of(walk, path)
+    if info is None:
         await disk.remove(path)
         return None
+    position = walk.position
+    assert position is not None
     handle = await disk.open(path, write=True)
     try:
         if walk.foot is None and await disk.size(handle) > walk.offset:
@@ -166,22 +167,36 @@ async def mend(disk: Disk, path: str) -> tuple[SegmentInfo, Position, str] | Non
     finally:
         await disk.close(handle)
     if walk.foot is not None:
-        closed = path_of(head.first, is_closed=True)
+        closed = path_of(info.first, is_closed=True)
         await disk.rename(path, closed)
-        path = closed
-    info = SegmentInfo(
+        info = msgspec.structs.replace(info, path=closed, is_closed=True)
+    return info, position, damage
+
+
+async def peek(disk: Disk, path: str) -> SegmentInfo | None:
+    """An open segment as far as it is whole, left as it is; None when nothing of it is. Raises
+    OperationError."""
+    return _info_of((await survey(disk, path))[0], path)
+
+
+def _info_of(walk: Walk, path: str) -> SegmentInfo | None:
+    head, position = walk.head, walk.position
+    if head is None or position is None or position.seq < head.first:
+        return None
+    if path != path_of(head.first, is_closed=False):
+        return None
+    return SegmentInfo(
         path=path,
         first=head.first,
         last=position.seq,
         prev_crc=head.prev_crc,
         last_crc=position.crc,
-        is_closed=walk.foot is not None,
+        is_closed=False,
         file_bytes=walk.offset,
         entry_bytes=walk.entry_bytes,
         begun_ns=head.begun_ns,
         time_ns=walk.time_ns,
     )
-    return info, position, damage
 
 
 async def discard(disk: Disk, path: str) -> None:

@@ -152,22 +152,56 @@ async def restore(
     replica = Replica(Namespace(fresh), fresh)
     start = replica.position if base is not None else START
     accepter = Accepter(start, replica.apply)
-    last = b""
     tell(f"applies entries {start.seq + 1} to {target}")
-    async with aclosing(_entries(disk, past, Seq(max(1, start.seq)), target)) as entries:
+    last = await _apply(disk, past, accepter, target)
+    return _checked(accepter, replica.namespace, target, last, base)
+
+
+async def _apply(disk: Disk, past: Past, accepter: Accepter, target: Seq) -> bytes:
+    """Apply entries up to `target`, whose bytes are returned: empty when it is not there."""
+    start, last = accepter.position.seq, b""
+    async with aclosing(_entries(disk, past, Seq(max(1, start)), target)) as entries:
         async for seq, data in entries:
-            if seq > start.seq:
+            if seq > start:
                 accepter.accept(seq, data)
             last = data
+    return last
+
+
+def _checked(
+    accepter: Accepter,
+    namespace: Namespace,
+    target: Seq,
+    last: bytes,
+    base: CheckpointInfo | None,
+) -> Restored:
+    """Whether the state is the one that the master had after entry `target`."""
     if accepter.position.seq != target or not last:
         raise StoreError(f"the segments end at entry {accepter.position.seq}")
     entry = decode(last)
     if entry.crc != accepter.position.crc:
-        raise Corrupt(f"the checkpoint stands at another entry {target} than the segments'")
-    namespace = replica.namespace
+        raise Corrupt(f"the store stands at another entry {target} than the segments'")
     if entry.digest and entry.digest != namespace.digest:
         raise Corrupt(f"the state after entry {target} is not the master's")
     return Restored(accepter.position, namespace.digest, namespace.op_count, last, base)
+
+
+async def catch_up(disk: Disk, past: Past, store: Store) -> Restored:
+    """Bring a store that holds a namespace to the newest entry of the segments.
+
+    Raises StoreError when they do not lead there, Corrupt, OperationError.
+    """
+    replica = Replica(Namespace(store), store)
+    start = replica.position
+    target = _newest(past)
+    if start.seq == 0 or _run_start(past.segments, start.seq) is None:
+        raise StoreError(
+            f"entry {start.seq} was applied here, but the segments end at entry {target}: the"
+            " entry itself is needed; restore into another directory instead"
+        )
+    accepter = Accepter(start, replica.apply)
+    last = await _apply(disk, past, accepter, target)
+    return _checked(accepter, replica.namespace, target, last, None)
 
 
 def _newest(past: Past) -> Seq:

@@ -1,0 +1,48 @@
+"""A journal that begins in the middle: with one entry of another one's history, and a new owner.
+
+For a restored store, and for an MGM's history that becomes the journal again. The epoch jumps, so
+that whatever the lost journal's last masters still do is refused by every FST.
+"""
+
+from typing import Final
+
+from thesan.core.journal.entry import decode
+from thesan.core.model.errors import ConfigError
+from thesan.core.model.ids import Epoch, Seq
+from thesan.ports.engine import Owner
+from thesan.worlds.real.migration import Heir
+
+EPOCH_JUMP: Final = 1000
+"""Masterships that a lost tail of the old journal may have had beyond what is known here."""
+NODE: Final = "restore"
+"""Owner of the journal until the first MGM claims it."""
+
+
+async def begin_journal(spec: str, entry: bytes, now_ns: int) -> Owner:
+    """Make the empty journal `spec` go on behind `entry`; returns its first owner.
+
+    Raises ConfigError (a spec), JournalError: the journal is not empty, Corrupt: the entry.
+    """
+    first = decode(entry)
+    owner = Owner(NODE, Epoch(first.epoch + EPOCH_JUMP), "", now_ns)
+    heir = await _heir(spec)
+    try:
+        await heir.put([(Seq(first.seq), entry)])
+        await heir.finish(owner)
+    finally:
+        await heir.close()
+    return owner
+
+
+async def _heir(spec: str) -> Heir:
+    kind, _, rest = spec.partition(":")
+    if kind == "sqlite" and rest:
+        from thesan.worlds.real.sqlite_adoption import SqliteHeir
+
+        return await SqliteHeir.open(rest)
+    if kind == "etcd" and rest:
+        from thesan.worlds.real.etcd.adoption import EtcdHeir
+        from thesan.worlds.real.etcd.spec import parse_spec
+
+        return await EtcdHeir.open(parse_spec(rest))
+    raise ConfigError(f"journal {spec[:200]!r} is neither sqlite:PATH nor etcd:HOST:PORT,...")
