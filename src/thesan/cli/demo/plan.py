@@ -114,7 +114,7 @@ class Plan(msgspec.Struct):
             *("--listen-peer-urls", f"http://{mine.peer}"),
             *("--initial-advertise-peer-urls", f"http://{mine.peer}"),
             *("--initial-cluster", members, "--initial-cluster-state", "new"),
-            *("--initial-cluster-token", f"demo-{mine.client}", *ETCD_FLAGS),
+            *("--initial-cluster-token", f"demo-{self.etcds[0].client}", *ETCD_FLAGS),
         ]
         log = str(self.root / f"{name}.log")
         return DaemonSpec(name, "etcd", host, port, argv, log, shutil.which("etcd") or "etcd")
