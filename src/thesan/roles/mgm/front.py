@@ -3,8 +3,8 @@
 Served here, whatever the role: who is master, beats. Served from the replica: admin verbs that
 read, and the reads of clients that said so (`thesan.any`). Everything else goes to the master,
 while this MGM has just seen that one lives; else it is kept until there is one, and then told to
-wait. A request that was redirected here already is never sent on: its client is ahead of us, or we
-of it.
+wait. A request that was redirected here already is sent on by a later epoch only: else its client
+is ahead of us, or we of it.
 """
 
 import errno
@@ -31,6 +31,7 @@ from thesan.core.wire.numbers import OpenFlag, QueryCode
 from thesan.core.wire.requests import DirList, Locate, Open, Query, ReadV, Request, Stat
 from thesan.io.transport.server import ServerConnection
 from thesan.roles.mgm import any_role
+from thesan.roles.mgm.comeback import TRIED_KEY, final_error
 from thesan.roles.mgm.control import handle_message
 from thesan.roles.mgm.master import Master
 from thesan.roles.mgm.metadata import caller
@@ -91,9 +92,16 @@ class Front:
 
         A client that was sent here already is sent on by a later master only: a chain of
         redirects is no longer than that of the masters, and who was sent to a master that died
-        does not wait for it for ever (XRootD clients repeat the whole CGI of a redirect).
+        does not wait for it for ever (XRootD clients repeat the whole CGI of a redirect). Who
+        comes back from the master with an error is told the same, or sent to it once more.
         """
         leader = self._process.leader()
+        if leader.master_address and leader.epoch <= sent_in_epoch and self.standby is not None:
+            cgi = _cgi_of(request)
+            if (error := final_error(self.standby.desk.namespace, request, cgi)) is not None:
+                return responses.error(request.sid, error, "the master says so")
+            if TRIED_KEY in cgi:
+                sent_in_epoch = 0
         if leader.master_address and leader.epoch > sent_in_epoch:
             host, port = split_address(leader.master_address)
             return responses.redirect(request.sid, host, port, f"{EPOCH_KEY}={leader.epoch}")
