@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks import load
+from benchmarks import fastload, load
 from benchmarks.servers import Ours, Server, native, thesan
 from thesan.cli.demo.plan import split_address
 
@@ -25,6 +25,8 @@ POINTS = ((1, 1), (8, 1), (64, 1), (8, 16))
 """(connections, in flight on each)"""
 
 Frames = Callable[[int], Iterator[bytes]]
+_FRESH_MAX = 200_000
+"""Names that one point may make; it ends when they are used up."""
 
 
 @dataclass
@@ -79,9 +81,13 @@ def _drive(
 ) -> None:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     sockets = [load.connect(*address, user=f"b{n}") for n in range(connections)]
+    frames = CASES[case](seed)
+    repeats = case != "mkdir"
+    count = FILES if repeats else _FRESH_MAX
+    fastload.library()
     pipe.send("ready")
     pipe.recv()
-    pipe.send(load.run_frames(sockets, CASES[case](seed), depth, seconds))
+    pipe.send(fastload.run_frames(sockets, frames, count, repeats, depth, seconds))
 
 
 _seeds = itertools.count(1000)

@@ -97,6 +97,17 @@ def test_a_snapshot_holds_candidates_only_where_they_are():
     assert topology.spaces["spare"].groups == ()
 
 
+def test_the_nodes_that_serve_reads():
+    members = [
+        make(1),
+        make(2, online=False),
+        make(3, status=ConfigStatus.DRAIN),
+        make(4, status=ConfigStatus.DRAINDEAD),
+        make(5, boot=BootState.BOOTING),
+    ]
+    assert build(members).readable == {1: "fst1:1095", 3: "fst3:1095"}
+
+
 def test_hosts_as_clients_exclude_them():
     topology = build([make(1, node="a:1095"), make(2, node="a:1096"), make(3, node="[::1]:1095")])
     assert topology.fsids_of_hosts(["a", "unknown"]) == {1, 2}

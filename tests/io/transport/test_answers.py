@@ -110,14 +110,6 @@ def test_a_sid_that_is_open_is_refused() -> None:
     assert (len(requests), requests.held_bytes) == (1, 10)
 
 
-def test_an_answer_that_was_counted_already() -> None:
-    requests = OpenRequests()
-    requests.begin(b"aa", 10)
-    requests.finish_if_open(b"aa")
-    requests.finish_if_open(b"aa")
-    assert (len(requests), requests.held_bytes) == (0, 0)
-
-
 def test_the_limits_of_open_requests() -> None:
     requests = OpenRequests()
     requests.begin(b"aa", WRITE_WINDOW_BYTES - 1)

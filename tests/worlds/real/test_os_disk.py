@@ -202,13 +202,14 @@ def test_a_file_stays_open_for_its_workers(disk):
 def test_a_pinned_file_stays_open(disk):
     async def body():
         handle = await disk.open("f", create=True)
-        with disk.pinned(handle) as fd:
-            await disk.close(handle)
-            assert os.fstat(fd).st_size == 0
+        file = disk.pin(handle)
+        await disk.close(handle)
+        assert os.fstat(file.fd).st_size == 0
+        disk.unpin(file)
         with pytest.raises(OSError):
-            os.fstat(fd)
-        with pytest.raises(OperationError), disk.pinned(handle):
-            pass
+            os.fstat(file.fd)
+        with pytest.raises(OperationError):
+            disk.pin(handle)
 
     asyncio.run(body())
 

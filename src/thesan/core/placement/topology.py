@@ -170,6 +170,8 @@ class Topology(msgspec.Struct, frozen=True):
     spaces: Mapping[str, Space]
     """Every space that exists, also those where nothing can be placed."""
     fsids_by_host: Mapping[str, tuple[Fsid, ...]]
+    readable: Mapping[int, NodeId]
+    """Nodes of the filesystems that serve reads, by fsid."""
 
     def fsids_of_hosts(self, hosts: Iterable[str]) -> frozenset[Fsid]:
         """Filesystems of these host names (without port): what `tried=` lists."""
@@ -197,7 +199,8 @@ def build(filesystems: Iterable[Filesystem], spaces: Iterable[str] = ()) -> Topo
         sums = tuple(accumulate(group.cumulative[-1] for group in groups))
         prepared[name] = Space(name, groups, sums)
     hosts = {host: tuple(by_host[host]) for host in sorted(by_host)}
-    return Topology(ordered, prepared, hosts)
+    readable = {int(fs.fsid): fs.node for fs in ordered.values() if not fs.unreadable_because()}
+    return Topology(ordered, prepared, hosts, readable)
 
 
 def _group(name: str, members: list[Filesystem]) -> Group:

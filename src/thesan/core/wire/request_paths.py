@@ -36,7 +36,7 @@ def cut_path(body: bytes | bytearray) -> tuple[str, str]:
         refuse("path is not UTF-8")
     if "\0" in text:
         text = cut_text(body)
-    path, cgi = split_cgi(text)
+    path, cgi = split_cgi(text) if "?" in text else (text, "")
     if not path:
         refuse("path is missing", Xrd.ARG_MISSING)
     if len(body) > PATH_BYTES_MAX:

@@ -155,7 +155,8 @@ class ServerSession(Framing[Request]):
         self._state = State.START
         self._admitted = ADMITTED[State.START]
         self._body_max = HANDSHAKE_BODY_BYTES_MAX
-        self._output: list[bytes] = []
+        self.output: list[bytes] = []
+        """What `take_output` has to give; to be looked at only."""
         self._attempts = 0
         self._announced: tuple[bytes, int, bytes] = (NO_SID, 0, b"")
         """(sid, requestid, params) of the request whose body is awaited."""
@@ -172,17 +173,12 @@ class ServerSession(Framing[Request]):
         """Where the connection stands."""
         return self._state
 
-    @property
-    def has_output(self) -> bool:
-        """True when `take_output` has something to give."""
-        return bool(self._output)
-
     def take_output(self) -> bytes:
         """Answers that the session made itself since the last call; send them first."""
-        if not self._output:
+        if not self.output:
             return b""
-        output = b"".join(self._output)
-        self._output.clear()
+        output = b"".join(self.output)
+        self.output.clear()
         return output
 
     def conclude(self, verdict: Event) -> list[Request]:
@@ -234,7 +230,8 @@ class ServerSession(Framing[Request]):
             except WireError as error:
                 self._refuse(sid, error)
             position = stop
-        self._await_frame(REQUEST_HEAD_BYTES)
+        if position != end:
+            self._await_frame(REQUEST_HEAD_BYTES)
         return position
 
     def _greet(self, view: memoryview) -> int:
@@ -246,7 +243,7 @@ class ServerSession(Framing[Request]):
             return 0
         settings = self._settings
         body = _HANDSHAKE_ANSWER.pack(settings.version, settings.server_type)
-        self._output.append(responses.ok(NO_SID, body))
+        self.output.append(responses.ok(NO_SID, body))
         self._move(Event.HANDSHAKE)
         return len(HANDSHAKE)
 
@@ -307,7 +304,7 @@ class ServerSession(Framing[Request]):
         self.client_version = request.version
         self.client_flags = request.flags
         body = build_protocol(self._settings.flags, self._settings.version)
-        self._output.append(responses.ok(request.sid, body))
+        self.output.append(responses.ok(request.sid, body))
 
     # -- data ------------------------------------------------------------------------------------
     def _take_write(self, view: memoryview, position: int, out: list[Request]) -> int | None:
@@ -391,11 +388,11 @@ class ServerSession(Framing[Request]):
         return start + available
 
     def _refuse(self, sid: bytes, error: WireError) -> None:
-        self._output.append(responses.error_of(sid, error))
+        self.output.append(responses.error_of(sid, error))
         if error.fatal:
             raise error
 
     def _give_up(self, sid: bytes, text: str, code: Xrd = Xrd.INVALID_REQUEST) -> NoReturn:
         error = WireError(text, code, fatal=True)
-        self._output.append(responses.error_of(sid, error))
+        self.output.append(responses.error_of(sid, error))
         raise error

@@ -59,47 +59,44 @@ def error_answer(sid: bytes, error: ThesanError) -> bytes:
 class OpenRequests:
     """Requests without a final answer, and the bytes that their bodies hold in memory."""
 
-    __slots__ = ("_late", "_sizes", "held_bytes")
+    __slots__ = ("_late", "held_bytes", "sizes")
 
     def __init__(self) -> None:
-        self._sizes: dict[bytes, int] = {}
+        self.sizes: dict[bytes, int] = {}
+        """Bytes of the body by sid. For the hot path, which enters what has no body by itself."""
         self._late: dict[bytes, None] = {}
         self.held_bytes = 0
         """Data of the writes that are not answered yet."""
 
     def __len__(self) -> int:
-        return len(self._sizes)
+        return len(self.sizes)
 
     def __contains__(self, sid: bytes) -> bool:
-        return sid in self._sizes
+        return sid in self.sizes
 
     @property
     def is_at_limit(self) -> bool:
         """True when no more requests may be taken up."""
-        return len(self._sizes) >= SESSION_REQUESTS_MAX or self.held_bytes >= WRITE_WINDOW_BYTES
+        return len(self.sizes) >= SESSION_REQUESTS_MAX or self.held_bytes >= WRITE_WINDOW_BYTES
 
     def begin(self, sid: bytes, data_bytes: int) -> bool:
         """A request arrived; False, and nothing happens, when its sid is open already."""
-        sizes = self._sizes
+        sizes = self.sizes
         if sid in sizes:
             return False
         sizes[sid] = data_bytes
         self.held_bytes += data_bytes
         return True
 
-    def finish_if_open(self, sid: bytes) -> None:
-        """As `finish`, for who can't know whether the answer was counted already."""
-        self.held_bytes -= self._sizes.pop(sid, 0)
-
     def finish(self, sid: bytes) -> None:
         """Its final answer is made. A second one is a fault of the caller: AssertionError."""
-        size = self._sizes.pop(sid, None)
+        size = self.sizes.pop(sid, None)
         assert size is not None, f"no open request {sid!r}: answered twice?"
         self.held_bytes -= size
 
     def announce(self, sid: bytes) -> None:
         """A kXR_waitresp was sent: the answer must leave as kXR_attn."""
-        assert sid in self._sizes, "waitresp for a request that is not open"
+        assert sid in self.sizes, "waitresp for a request that is not open"
         assert sid not in self._late, "waitresp twice"
         self._late[sid] = None
 
@@ -124,6 +121,6 @@ class OpenRequests:
 
     def clear(self) -> None:
         """The connection is gone."""
-        self._sizes.clear()
+        self.sizes.clear()
         self._late.clear()
         self.held_bytes = 0

@@ -44,7 +44,7 @@ from thesan.io.transport.service import Registry, Service
 from thesan.ports.disk import Disk, Handle
 
 _CARRY_DATA: Final = frozenset((Write, PgWrite, WriteV))
-_OF_THE_DRIVER: Final = frozenset((Ping, Login, Auth, Bind, EndSession))
+_OF_THE_DRIVER: Final = frozenset((Login, Auth, Bind, EndSession))
 
 
 class ServerConnection(asyncio.BufferedProtocol):
@@ -118,7 +118,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         stream._put(self._unanswered.settle(data))
         if self._verdict_due:
             self._conclude(data)
-        self._answered()
+        if not self._is_working:
+            self._turn_soon()
 
     def wait_then_answer(self, sid: bytes, seconds: int) -> None:
         """Tell the client now that the answer to `sid` takes up to `seconds` (kXR_waitresp).
@@ -248,9 +249,11 @@ class ServerConnection(asyncio.BufferedProtocol):
         except WireError:
             self._give_up()
             return
-        self._backlog.extend(requests)
-        if session.has_output:
+        if session.output:
             self._take_session_output()
+        elif not requests:
+            return
+        self._backlog.extend(requests)
         self._work()
 
     def _take_session_output(self) -> None:
@@ -299,11 +302,17 @@ class ServerConnection(asyncio.BufferedProtocol):
         """One request's answer, None when it comes later. Never raises."""
         sid = request.sid
         kind = type(request)
-        size = len(request.data) if kind in _CARRY_DATA else 0  # type: ignore[union-attr]
-        if not self._unanswered.begin(sid, size):
+        sizes = self._unanswered.sizes
+        if sid in sizes:
             self._put(responses.error(NO_SID, Xrd.INVALID_REQUEST, "stream id is in use"))
             self.close()
             return None
+        if kind is Ping:
+            return responses.ok(sid)
+        if kind in _CARRY_DATA:
+            self._unanswered.begin(sid, len(request.data))  # type: ignore[union-attr]
+        else:
+            sizes[sid] = 0
         try:
             if self._is_ready and kind not in _OF_THE_DRIVER:
                 answer = self._service.handle(self, request)
@@ -315,7 +324,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._report(error, request)
             answer = responses.error(sid, Xrd.SERVER_ERROR, "internal error; it is in the log")
         if answer is not None:
-            self._unanswered.finish_if_open(sid)
+            self._unanswered.held_bytes -= sizes.pop(sid, 0)
         return answer
 
     def _report(self, error: Exception, request: Request) -> None:
@@ -331,8 +340,6 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _answer_session(self, request: Request) -> bytes | bytearray | None:
         """Requests that concern the connection itself."""
         match request:
-            case Ping():
-                return responses.ok(request.sid)
             case EndSession():
                 return self._end_session(request)
             case Bind():
@@ -410,12 +417,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _finish_bulk(self, sid: bytes) -> None:
         if not self.is_closed:
             self._unanswered.finish(sid)
-            self._answered()
-
-    def _answered(self) -> None:
-        """A late answer is on its way: there may be room for the backlog."""
-        if not self._is_working:
-            self._turn_soon()
+            self._turn_if_due()
 
     def _put(self, data: bytes | bytearray) -> None:
         """Queue frames; while requests are worked off the write comes at their end."""
@@ -430,6 +432,12 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._turn_due = True
             self._loop.call_soon(self._work)
 
+    def _turn_if_due(self) -> None:
+        """After a bulk answer: a round of the loop only if there is something to do in it."""
+        outbox = self._outbox
+        if outbox is not None and (outbox.queued_bytes or self._backlog or not self._is_reading):
+            self._turn_soon()
+
     def _open_outbox(self) -> Outbox:
         if self._outbox is None:
             raise OperationError(errno.ECONNRESET, "the client is gone")
@@ -437,7 +445,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _release(self, outbox: Outbox) -> None:
         outbox.release()
-        self._turn_soon()
+        self._turn_if_due()
 
     def _abort_both(self, stream: "ServerConnection") -> None:
         """A half-sent answer can't be taken back, on whichever stream it was."""

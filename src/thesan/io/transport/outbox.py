@@ -21,7 +21,6 @@ class Outbox:
     """Owns the transport for writing. All methods but `acquire` are synchronous."""
 
     __slots__ = (
-        "_closing",
         "_drained",
         "_exclusive",
         "_lock",
@@ -30,6 +29,7 @@ class Outbox:
         "_transport",
         "_unsent_bytes",
         "_unsent_since",
+        "is_closed",
         "queued_bytes",
     )
 
@@ -41,7 +41,8 @@ class Outbox:
         """Bytes that wait here; the transport holds at most one flush more."""
         self._paused = False
         self._exclusive = False
-        self._closing = False
+        self.is_closed = False
+        """True once what is put here leads nowhere. To be looked at only."""
         self._lock = asyncio.Lock()
         self._drained: asyncio.Future[None] | None = None
         self._unsent_bytes = 0
@@ -53,11 +54,6 @@ class Outbox:
         if self._transport is None:
             raise OperationError(errno.ECONNRESET, "the connection is gone")
         return self._transport
-
-    @property
-    def is_closed(self) -> bool:
-        """True once what is put here leads nowhere."""
-        return self._closing
 
     @property
     def is_exclusive(self) -> bool:
@@ -78,8 +74,15 @@ class Outbox:
 
     def flush(self) -> None:
         """Write everything queued at once, unless something is unsent or a bulk send runs."""
-        if self._queue and not self._paused and not self._exclusive and not self._closing:
-            self._write()
+        queue = self._queue
+        if queue and not self._paused and not self._exclusive and not self.is_closed:
+            if len(queue) == 1 and self._transport is not None:
+                # Most blocks have one request: no joining, no new list.
+                data = queue.pop()
+                self.queued_bytes = 0
+                self._transport.write(data)
+            else:
+                self._write()
 
     def _write(self) -> None:
         queue, self._queue = self._queue, []
@@ -100,9 +103,9 @@ class Outbox:
 
     def close(self) -> None:
         """Send what is queued, then close; a bulk send under way is finished first."""
-        if self._closing:
+        if self.is_closed:
             return
-        self._closing = True
+        self.is_closed = True
         if not self._exclusive:
             self._finish()
 
@@ -114,7 +117,7 @@ class Outbox:
 
     def abort(self) -> None:
         """Drop the connection and what is queued."""
-        self._closing = True
+        self.is_closed = True
         self._drop()
         if self._transport is not None:
             self._transport.abort()
@@ -133,7 +136,7 @@ class Outbox:
     def lost(self) -> None:
         """The connection is gone."""
         self._transport = None
-        self._closing = True
+        self.is_closed = True
         self._drop()
         self._wake()
 
@@ -150,12 +153,12 @@ class Outbox:
         """
         await self._lock.acquire()
         try:
-            while not self._closing and (self._queue or self._paused):
+            while not self.is_closed and (self._queue or self._paused):
                 if self._paused:
                     await self._until_drained()
                 else:
                     self._write()
-            if self._closing:
+            if self.is_closed:
                 raise OperationError(errno.ECONNRESET, "the connection is gone")
         except BaseException:
             self._lock.release()
@@ -170,7 +173,7 @@ class Outbox:
         assert self._exclusive
         self._exclusive = False
         self._lock.release()
-        if self._closing:
+        if self.is_closed:
             self._finish()
 
     async def _until_drained(self) -> None:

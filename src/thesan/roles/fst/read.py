@@ -21,12 +21,15 @@ from thesan.core.wire.pages import pgread_answer
 from thesan.core.wire.requests import PgRead, Read, ReadV
 from thesan.io.tasks import TaskOwner
 from thesan.io.transport.server import ServerConnection
+from thesan.ports.disk import Disk, Handle
 from thesan.roles.fst.answers import Answer
 from thesan.roles.fst.gate import Gate
 from thesan.roles.fst.handles import OpenFile, Reader, Session
 
 _Item = tuple[OpenFile, int, int, int]
 """(file, fh, offset, length) of a readv."""
+_Send = Callable[[bytes, Disk, Handle, int, int, int], Coroutine[Any, Any, None]]
+"""`ServerConnection.send_file` or `send_pages`."""
 
 
 class Reads:
@@ -52,10 +55,9 @@ class Reads:
                 return self._now(connection, request, self._failed(request.sid, file, error))
             if data is not None:
                 return self._now(connection, request, responses.ok(request.sid, data))
-            work = self._read_slowly(connection, request, file, length)
+            self._start(file, self._read_slowly(connection, request, file, length))
         else:
-            work = self._read_bulk(connection, request, file, length)
-        self._start(file, work)
+            self._start_bulk(connection.send_file, connection, request, file, length)
         return None
 
     async def _read_slowly(
@@ -68,24 +70,6 @@ class Reads:
             answer = self._failed(request.sid, file, error)
         _reply(connection, request.sid, answer, request.path_id)
 
-    async def _read_bulk(
-        self, connection: ServerConnection, request: Read, file: OpenFile, length: int
-    ) -> None:
-        send = connection.send_file
-        await self._send(
-            connection,
-            request.sid,
-            file,
-            lambda: send(
-                request.sid,
-                file.store.disk,
-                file.handle,
-                request.offset,
-                length,
-                request.path_id,
-            ),
-        )
-
     # -- pgread ------------------------------------------------------------------------------
     def pgread(
         self, connection: ServerConnection, session: Session, request: PgRead
@@ -94,7 +78,7 @@ class Reads:
         file = session.file(request.fh)
         length = _clipped(file, request.offset, request.length)
         if length > INLINE_READ_BYTES_MAX:
-            self._start(file, self._pgread_bulk(connection, request, file, length))
+            self._start_bulk(connection.send_pages, connection, request, file, length)
             return None
         data: bytes | None = b""
         if length:
@@ -117,24 +101,6 @@ class Reads:
         except OperationError as error:
             answer = self._failed(request.sid, file, error)
         _reply(connection, request.sid, answer, request.path_id)
-
-    async def _pgread_bulk(
-        self, connection: ServerConnection, request: PgRead, file: OpenFile, length: int
-    ) -> None:
-        send = connection.send_pages
-        await self._send(
-            connection,
-            request.sid,
-            file,
-            lambda: send(
-                request.sid,
-                file.store.disk,
-                file.handle,
-                request.offset,
-                length,
-                request.path_id,
-            ),
-        )
 
     # -- readv -------------------------------------------------------------------------------
     def readv(
@@ -221,21 +187,36 @@ class Reads:
         finally:
             await file.read_done()
 
-    async def _send(
+    def _start_bulk(
         self,
+        send: _Send,
         connection: ServerConnection,
-        sid: bytes,
+        request: Read | PgRead,
         file: OpenFile,
-        send: Callable[[], Coroutine[Any, Any, None]],
+        length: int,
     ) -> None:
+        file.reads += 1
+        self._tasks.start("read", self._bulk(send, connection, request, file, length))
+
+    async def _bulk(
+        self,
+        send: _Send,
+        connection: ServerConnection,
+        request: Read | PgRead,
+        file: OpenFile,
+        length: int,
+    ) -> None:
+        sid, store = request.sid, file.store
         try:
-            await send()
+            await send(sid, store.disk, file.handle, request.offset, length, request.path_id)
         except OperationError as error:
-            file.store.note_error(error)
+            store.note_error(error)
             if error.errno == errno.EINVAL:
                 # No such substream: nothing was sent, and the main one can say so.
                 connection.reply(responses.error_of(sid, error))
             # Else the connection is gone, or was aborted in the middle of the answer.
+        finally:
+            await file.read_done()
 
     def _now(
         self, connection: ServerConnection, request: Read | PgRead | ReadV, answer: Answer

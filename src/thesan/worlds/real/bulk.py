@@ -14,7 +14,6 @@ import sys
 import threading
 from array import array
 from collections import deque
-from contextlib import ExitStack
 from typing import Final
 
 from google_crc32c import value as crc32c
@@ -93,17 +92,16 @@ class _Send:
         self._lock = threading.Lock()
         self._busy = False
         self._closed = False
-        self._held = ExitStack()
-        self.fd = self._held.enter_context(disk.pinned(handle))
+        self._disk = disk
+        self._file = disk.pin(handle)
+        self.fd = self._file.fd
         try:
             duplicate = os.dup(transport.get_extra_info("socket").fileno())
         except (OSError, AttributeError) as error:
-            self._held.close()
+            disk.unpin(self._file)
             raise OperationError(errno.ECONNRESET, "the connection is gone") from error
         # Family and kind are given so that nothing is asked of the system; sending needs neither.
-        self.socket = self._held.enter_context(
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=duplicate)
-        )
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=duplicate)
         self.sent_bytes = 0
 
     def push(self) -> bool:
@@ -127,7 +125,7 @@ class _Send:
         with self._lock:
             self._closed = True
             if not self._busy:
-                self._held.close()
+                self._let_go()
                 return
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
@@ -138,7 +136,11 @@ class _Send:
         with self._lock:
             self._busy = False
             if self._closed:
-                self._held.close()
+                self._let_go()
+
+    def _let_go(self) -> None:
+        self.socket.close()
+        self._disk.unpin(self._file)
 
     def _step(self) -> bool:
         """Send as much as the socket takes; True when all is sent."""

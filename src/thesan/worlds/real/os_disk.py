@@ -5,15 +5,12 @@ a number of ours, never a descriptor: the descriptor is closed only after the la
 it has returned, else a cancelled write could land in the next file that gets the same number.
 """
 
-import asyncio
 import ctypes
 import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from google_crc32c import extend as extend_crc32c
@@ -31,6 +28,7 @@ from thesan.core.model.limits import (
 from thesan.core.model.units import KIB
 from thesan.ports.disk import DiskUsage, Handle
 from thesan.worlds.real.contained import ContainedDirectory
+from thesan.worlds.real.workers import Workers
 
 _T = TypeVar("_T")
 Data = bytes | bytearray | memoryview
@@ -44,7 +42,7 @@ _SLICE: Final = ctypes.c_char * CHECKSUM_SLICE_BYTES
 """A view of writable memory that google_crc32c takes: 40 ms per GiB cheaper than a copy."""
 
 
-class _OpenFile:
+class OpenFile:
     """A descriptor and the number of workers inside it."""
 
     __slots__ = ("closing", "fd", "users")
@@ -65,8 +63,8 @@ class OsDisk:
             self._in_memory = filesystem_kind(root) in _MEMORY_KINDS
         except OSError as error:
             raise _translated(error, "open", root) from error
-        self._pool = ThreadPoolExecutor(DISK_WORKERS_MAX, f"disk:{root[-24:]}")
-        self._files: dict[int, _OpenFile] = {}
+        self._pool = Workers(DISK_WORKERS_MAX, f"disk:{root[-24:]}")
+        self._files: dict[int, OpenFile] = {}
         self._lock = threading.Lock()
         self._last_handle = 0
         self._last_aside = 0
@@ -274,37 +272,36 @@ class OsDisk:
             except OSError as error:
                 raise _translated(error, verb, path or self.root) from error
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, guarded)
+        return await self._pool.start(guarded)
 
-    @contextmanager
-    def pinned(self, handle: Handle) -> Iterator[int]:
-        """The descriptor of `handle`, which stays open meanwhile whatever `close` says."""
-        file = self._enter(handle)
-        try:
-            yield file.fd
-        finally:
-            self._leave(file)
+    def pin(self, handle: Handle) -> OpenFile:
+        """An open file whose descriptor stays open until `unpin`, whatever `close` says."""
+        return self._enter(handle)
+
+    def unpin(self, file: OpenFile) -> None:
+        """End of a `pin`; from any thread."""
+        self._leave(file)
 
     # -- inside ------------------------------------------------------------------------------
 
     def _handle_of(self, fd: int) -> Handle:
         self._last_handle += 1
-        self._files[self._last_handle] = _OpenFile(fd)
+        self._files[self._last_handle] = OpenFile(fd)
         return Handle(self._last_handle)
 
-    def _file(self, handle: Handle) -> _OpenFile:
+    def _file(self, handle: Handle) -> OpenFile:
         file = self._files.get(handle)
         if file is None:
             raise OperationError(errno.EBADF, f"unknown handle {handle}")
         return file
 
-    def _enter(self, handle: Handle) -> _OpenFile:
+    def _enter(self, handle: Handle) -> OpenFile:
         file = self._file(handle)
         with self._lock:
             file.users += 1
         return file
 
-    def _leave(self, file: _OpenFile) -> None:
+    def _leave(self, file: OpenFile) -> None:
         with self._lock:
             file.users -= 1
             last = file.closing and file.users == 0
@@ -321,13 +318,12 @@ class OsDisk:
                 raise _translated(error, verb, self.root) from error
 
         try:
-            future = self._pool.submit(guarded)
+            # Left at the end of the work, not of the wait: a cancelled wait stops no worker.
+            future = self._pool.start(guarded, lambda: self._leave(file))
         except BaseException:
             self._leave(file)
             raise
-        # At the end of the worker, not of the wait: a cancelled wait does not stop a worker.
-        future.add_done_callback(lambda _: self._leave(file))
-        return await asyncio.wrap_future(future)
+        return await future
 
     def _read_cached(self, fd: int, offset: int, length: int) -> bytes | None:
         if not self._nowait_works or length > len(self._scratch):
