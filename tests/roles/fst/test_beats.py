@@ -176,3 +176,68 @@ def test_the_switch(bench, active):
         await until(lambda: b.fsts[0].parts.heart.is_active is active)
 
     bench(body)
+
+
+def test_a_new_master_configures_anew(bench):
+    """Its count of configurations has nothing to do with that of the master before it."""
+
+    async def body(b):
+        await until(lambda: b.store().config is not None)
+        heart = answered(b, config_seq=1000, filesystems=[b.store().config])
+        assert heart._beat().config_seq == 1000
+        answered(b, epoch=2)
+        assert heart._beat().config_seq == -1, "all of it, please"
+        answered(b, config_seq=3, filesystems=[])
+        assert b.store().config is None
+        assert heart._beat().config_seq == 3
+
+    bench(body)
+
+
+def test_a_standby_configures_only_who_never_met_a_master(bench):
+    async def body(b):
+        await until(lambda: b.store().config is not None)
+        answered(b, master=False, active=False, filesystems=[])
+        heart = b.fsts[0].parts.heart
+        assert b.store().config is not None
+        assert heart.is_active
+        await b.kill()
+        b.mgm.is_master = False
+        await b.restart()
+        await until(lambda: b.store().config is not None)
+        assert b.fsts[0].parts.heart._beat().config_seq == -1
+
+    bench(body)
+
+
+def test_what_was_deleted_is_said_until_the_master_heard_it(bench):
+    async def body(b):
+        heart = b.fsts[0].parts.heart
+        b.mgm.beat = lambda beat: (_ for _ in ()).throw(OperationError(errno.EAGAIN, "no"))
+        heart._deletions._done[1, 7] = None
+        beat = heart._beat()
+        assert beat.deleted == [(1, 7)]
+        for changes in ({"master": False}, {"epoch": 0}):
+            reply = BeatReply(
+                **{"master": True, "epoch": 1, "master_address": "", "mgms": [], "config_seq": 0}
+                | changes
+            )
+            heart._obey(beat, reply)
+            assert heart._beat().deleted == [(1, 7)]
+        answered(b)
+        assert heart._beat().deleted == []
+
+    bench(body)
+
+
+def test_members_that_left_are_let_go(bench):
+    async def body(b):
+        mgms = b.fsts[0].parts.mgms
+        answered(b, mgms=[b.mgm.address, "127.0.0.1:9", "127.0.0.1:10"])
+        assert len(mgms.links) == 3
+        answered(b, master=False, mgms=[b.mgm.address])
+        assert len(mgms.links) == 3, "only a master knows"
+        answered(b, mgms=["127.0.0.1:10"])
+        assert list(mgms.links) == [b.mgm.address, "127.0.0.1:10"], "one is of the settings"
+
+    bench(body)

@@ -91,3 +91,24 @@ def test_a_key_that_expires_opens_nothing_any_more(bench):
             gate.check(Connection, (Op.READ,), "/f", cap(old.secret))
 
     bench(body)
+
+
+def test_a_ticket_proves_its_epoch(bench):
+    async def body(b):
+        gate, mgms = b.fsts[0].parts.gate, b.fsts[0].parts.mgms
+        await b.mgm.until_beat(lambda beat: True)
+
+        class Connection:
+            user, pid, peer_host = "u", 1, "h"
+
+        old = {"cap": b.cap(Op.READ, 7, "/f")}
+        gate.check(Connection, (Op.READ,), "/f", {"cap": b.cap(Op.READ, 7, "/f", epoch=9)})
+        assert (mgms.epoch, mgms.master) == (9, "")
+        with pytest.raises(CapabilityError) as caught:
+            gate.check(Connection, (Op.READ,), "/f", old)
+        assert HEAD.unpack_from(gate.refused(b"\1\2", caught.value))[1] == 4005, "wait"
+        mgms.heard(9, "h:1")
+        assert HEAD.unpack_from(gate.refused(b"\1\2", caught.value))[1] == 4004, "redirect"
+        assert gate.refused(b"\1\2", CapabilityError("forged")) is None
+
+    bench(body)

@@ -77,7 +77,7 @@ def test_ask_waits_as_told():
     ("answer", "number"),
     [
         (error(3011), errno.ENOENT),
-        (status(Status.REDIRECT, b"\0\0\0\1h"), errno.EPROTO),
+        (status(Status.REDIRECT, b"\0\0\0\1h"), errno.ESTALE),
         (status(Status.WAIT, b"x"), errno.EPROTO),
         (OperationError(errno.ECONNRESET, "gone"), errno.ECONNRESET),
         (None, errno.ETIMEDOUT),

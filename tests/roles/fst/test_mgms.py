@@ -9,6 +9,8 @@ from thesan.core.control.messages import (
     CommitReply,
     Inquire,
     InquireReply,
+    Leader,
+    Watch,
     decode_request,
     encode_reply,
 )
@@ -17,6 +19,7 @@ from thesan.core.wire import responses
 from thesan.core.wire.client import Response
 from thesan.core.wire.numbers import Status
 from thesan.io.tasks import TaskOwner
+from thesan.io.transport.client import GivenUp
 from thesan.roles.fst import mgms as room
 from thesan.roles.fst.mgms import FINAL_ERRORS, MgmLink, Mgms, NotMaster
 from thesan.worlds.real.log import Format, RealLog
@@ -31,12 +34,14 @@ def response(frame):
 
 
 OK = Response(b"\0\0", Status.OK, encode_reply(ANSWER))
+HELD = object()
+"""No answer, ever."""
 WAIT = response(responses.wait(b"\0\0", 1, "no master"))
 
 
-def moved(address):
+def moved(address, cgi=""):
     host, _, port = address.rpartition(":")
-    return response(responses.redirect(b"\0\0", host, int(port)))
+    return response(responses.redirect(b"\0\0", host, int(port), cgi))
 
 
 def failed(number):
@@ -51,13 +56,30 @@ class Connection:
         self.asked = []
         self.is_closed = False
         self.gone = asyncio.Event()
+        self.leader = None
+        self.held = None
+        """The future of a call that is answered by HELD."""
 
-    async def call(self, request, timeout):
-        self.asked.append(decode_request(request.args))
+    async def call(self, request, timeout, call=None):
+        message = decode_request(request.args)
+        if isinstance(message, Watch):
+            return await self.poll(message)
+        self.asked.append(message)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        if answer is HELD:
+            self.held = asyncio.get_running_loop().create_future()
+            return await self.held
+        return answer() if callable(answer) else answer
+
+    async def poll(self, message):
+        """A long poll, answered by `leader` once it is set to something new."""
+        while self.leader is None or self.leader.epoch <= message.epoch:
+            if self.is_closed:
+                raise OperationError(errno.ECONNRESET, "gone")
+            await asyncio.sleep(0.005)
+        return Response(b"\0\0", Status.OK, encode_reply(self.leader))
 
     async def close(self):
         self.is_closed = True
@@ -65,6 +87,11 @@ class Connection:
     def abort(self, reason):
         self.is_closed = True
         self.gone.set()
+
+    def give_up(self, reason):
+        held, self.held = self.held, None
+        if held is not None:
+            held.set_exception(GivenUp(errno.ECONNRESET, reason))
 
 
 @pytest.fixture(autouse=True)
@@ -197,7 +224,7 @@ def test_mgms_are_known_once_and_bounded(tmp_path, monkeypatch):
         for address in ("a:1", "b:2", "b:2", "c:3", "d:4"):
             mgms.add(address)
         assert list(mgms.links) == ["a:1", "b:2", "c:3"]
-        mgms.heard_master("")
+        mgms.heard(mgms.epoch, "")
         assert mgms.master == ""
 
     run(body, tmp_path, "a:1")
@@ -230,7 +257,7 @@ def test_without_a_master_each_mgm_is_asked_in_turn(tmp_path):
             await asyncio.sleep(0.01)
         counts = [len(connection.asked) for connection in made.values()]
         assert max(counts) - min(counts) <= 1
-        mgms.heard_master("b:2")
+        mgms.heard(mgms.epoch, "b:2")
         script["b:2"][:] = [OK]
         assert await asking == ANSWER
 
@@ -240,7 +267,7 @@ def test_without_a_master_each_mgm_is_asked_in_turn(tmp_path):
 def test_a_master_that_is_down_does_not_keep_the_others_from_being_asked(tmp_path):
     async def body(mgms, script, made):
         script["a:1"] = [OK]
-        mgms.heard_master("b:2")
+        mgms.heard(mgms.epoch, "b:2")
         assert await ask(mgms) == ANSWER
         assert not mgms.links["b:2"].is_up
 
@@ -263,9 +290,161 @@ def test_a_question_does_not_sleep_through_news(tmp_path, monkeypatch, news):
         await asyncio.sleep(0.05)
         assert not asking.done()
         if news == "a master":
-            mgms.heard_master("b:2")
+            mgms.heard(mgms.epoch, "b:2")
         else:
             script["b:2"] = [OK]
         assert await asking == ANSWER
 
     run(body, tmp_path, "a:1", "b:2")
+
+
+def answer_of(epoch):
+    return Response(b"\0\0", Status.OK, encode_reply(InquireReply([False], epoch)))
+
+
+def hour_long_pauses(monkeypatch):
+    """Whatever wakes a question now is news."""
+    monkeypatch.setattr(room, "COMMIT_RETRY_SECONDS", 3600.0)
+    monkeypatch.setattr(room, "COMMIT_RETRY_SECONDS_MAX", 3600.0)
+
+
+async def all_up(mgms):
+    while not all(link.is_up for link in mgms.links.values()):
+        await asyncio.sleep(0.005)
+
+
+def test_what_is_pending_goes_to_the_new_master(tmp_path, monkeypatch):
+    """The old one is silent; a standby tells who is master now."""
+    hour_long_pauses(monkeypatch)
+
+    async def body(mgms, script, made):
+        script["a:1"], script["b:2"], script["c:3"] = [HELD], [answer_of(2)], [WAIT]
+        await all_up(mgms)
+        mgms.heard(1, "a:1")
+        asking = asyncio.ensure_future(ask(mgms))
+        while made["a:1"].held is None:
+            await asyncio.sleep(0.005)
+        made["c:3"].leader = Leader(2, "b:2", [])
+        assert await asking == InquireReply([False], 2)
+        assert (mgms.epoch, mgms.master) == (2, "b:2")
+        assert not made["c:3"].asked
+
+    run(body, tmp_path, "a:1", "b:2", "c:3")
+
+
+def test_an_answer_for_an_epoch_that_is_over_does_not_count(tmp_path):
+    async def body(mgms, script, made):
+        script["a:1"] = [answer_of(4), answer_of(4), answer_of(5)]
+        mgms.heard(5, "a:1")
+        assert (await ask(mgms)).epoch == 5
+        assert len(made["a:1"].asked) == 3
+
+    run(body, tmp_path, "a:1")
+
+
+def test_a_refusal_while_the_master_changes_is_not_final(tmp_path):
+    async def body(mgms, script, made):
+        def too_late():
+            mgms.heard(2, "")
+            return failed(errno.ENOENT)
+
+        script["a:1"] = [too_late, answer_of(2)]
+        mgms.heard(1, "a:1")
+        assert (await ask(mgms)).epoch == 2
+
+    run(body, tmp_path, "a:1")
+
+
+def test_redirects_of_an_older_epoch_are_not_followed(tmp_path):
+    async def body(mgms, script, made):
+        script["a:1"] = [moved("b:2", "mgm.epoch=3"), moved("b:2", "mgm.epoch=4"), OK]
+        mgms.heard(5, "a:1")
+        asking = asyncio.ensure_future(ask(mgms))
+        while len(made.get("a:1", Connection([])).asked) < 2:
+            await asyncio.sleep(0.005)
+        assert "b:2" not in mgms.links
+        asking.cancel()
+
+    run(body, tmp_path, "a:1")
+
+
+def test_a_redirect_names_the_epoch(tmp_path):
+    async def body(mgms, script, made):
+        script["a:1"] = [moved("b:2", "mgm.epoch=7")]
+        script["b:2"] = [answer_of(7)]
+        assert (await ask(mgms)).epoch == 7
+        assert (mgms.epoch, mgms.master) == (7, "b:2")
+
+    run(body, tmp_path, "a:1")
+
+
+def test_news_while_a_question_is_on_its_way_are_not_slept_through(tmp_path, monkeypatch):
+    hour_long_pauses(monkeypatch)
+
+    async def body(mgms, script, made):
+        script["b:2"] = [OK]
+
+        def overtaken():
+            mgms.heard(mgms.epoch, "b:2")
+            return WAIT
+
+        script["a:1"] = [overtaken]
+        await all_up(mgms)
+        mgms.master = "a:1"
+        assert await ask(mgms) == ANSWER
+
+    run(body, tmp_path, "a:1", "b:2")
+
+
+def test_a_connection_that_breaks_is_noticed_by_the_poll(tmp_path):
+    """The beats would find out a second later."""
+
+    async def body(mgms, script, made):
+        script["a:1"] = [OK]
+        await all_up(mgms)
+        first = made["a:1"]
+        first.is_closed = True
+        while made["a:1"] is first:
+            await asyncio.sleep(0.005)
+        await all_up(mgms)
+
+    run(body, tmp_path, "a:1")
+
+
+def test_a_silent_mgm_does_not_hold_up_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "CLIENT_MGM_DIAL_SECONDS", 0.01)
+
+    async def body(mgms, script, made):
+        tries = []
+
+        async def dial(host, port):
+            if host == "a":
+                tries.append(1)
+                await asyncio.sleep(3600)
+            made[host] = Connection([OK])
+            return made[host]
+
+        mgms._dial = dial
+        mgms.heard(1, "b:2")
+        assert await ask(mgms) == ANSWER
+        while len(tries) < 3:
+            await asyncio.sleep(0.005)
+
+    run(body, tmp_path, "a:1")
+
+
+def test_members_come_and_go(tmp_path):
+    async def body(mgms, script, made):
+        script["a:1"] = script["b:2"] = script["c:3"] = [OK]
+        mgms.heard_members(["a:1", "b:2", "c:3", "not an address"])
+        await all_up(mgms)
+        assert list(mgms.links) == ["a:1", "b:2", "c:3"]
+        mgms.heard(1, "b:2")
+        mgms.heard_members([])
+        assert len(mgms.links) == 3
+        mgms.heard_members(["d:4"])
+        assert list(mgms.links) == ["a:1", "b:2", "d:4"], "settings and master stay"
+        while not made["c:3"].is_closed:
+            await asyncio.sleep(0.005)
+
+    run(body, tmp_path, "a:1")

@@ -109,10 +109,45 @@ def test_an_old_ticket_leads_to_the_master(bench, age):
         target = bodies.parse_redirect(bytes(response.body))
         assert f"{target.host}:{target.port}" == b.mgm.address
         b.fsts[0].parts.mgms.master = ""
-        with refused(errno.ENODEV):
-            await client.ask(request)
+        response = await client.connection.call(request, 10)
+        assert response.status == Status.WAIT, "it comes again when there is a master"
 
     bench(body)
+
+
+def test_an_upload_goes_on_under_a_new_master(bench):
+    """Its ticket is of the old one; what is open stays open."""
+
+    async def body(b):
+        client = await b.client()
+        fh = await client.open("/f", b.cap(Op.CREATE, 1, "/f"), NEW)
+        b.mgm.epoch = 2
+        await b.mgm.until_beat(lambda beat: beat.epoch == 2)
+        await client.write(fh, 0, DATA)
+        await client.close(fh)
+        assert [commit.epoch for commit in b.mgm.commits] == [2]
+
+    bench(body)
+
+
+def test_another_fst_knows_a_later_epoch(bench):
+    """The head sends the client back for a ticket that both take, and is not to blame."""
+
+    async def body(b):
+        client = await b.client()
+        cap = b.cap(Op.CREATE, 1, "/f", others=[(1, 0)])
+        b.fsts[1].parts.mgms.heard(2, b.mgm.address)
+        request = rq.Open(NO_SID, "/f", f"cap={cap}", 0o600, NEW)
+        response = await client.connection.call(request, 10)
+        assert response.status == Status.REDIRECT
+        assert bodies.parse_redirect(bytes(response.body)).cgi == ""
+        b.mgm.epoch = 2
+        fresh = b.cap(Op.CREATE, 2, "/f", others=[(1, 0)])
+        await client.put("/f", fresh, DATA)
+        (commit,) = b.mgm.commits
+        assert len(commit.replicas) == 2
+
+    bench(body, fsts=2)
 
 
 def test_no_ticket_leads_to_the_master(bench):

@@ -44,8 +44,6 @@ class Heart:
         log: Log,
     ) -> None:
         """`describe` fills a NodeReport from the host's figures."""
-        self.epoch = 0
-        """Highest epoch that an MGM has shown; capabilities of older ones are refused."""
         self.is_active = True
         """`node set on|off`; off: nothing new is opened."""
         self._node = node
@@ -58,10 +56,17 @@ class Heart:
         self._tasks = tasks
         self._log = log
         self._config_seq = -1
+        self._config_epoch = -1
+        """Of the master that configured this node: another one counts anew."""
         self._report = NodeReport()
         self._disk_loads: dict[str, tuple[float, float, float]] = {}
         self._asked_at: dict[str, float] = {}
         self._news: dict[str, asyncio.Event] = {}
+
+    @property
+    def epoch(self) -> int:
+        """Highest epoch that an MGM has shown; capabilities of older ones are refused."""
+        return self._mgms.epoch
 
     def tell(self) -> None:
         """Something changed that the MGMs should know before the next second: beat soon."""
@@ -131,28 +136,40 @@ class Heart:
                 if store.fsid or store.config is not None
             ],
             epoch=self.epoch,
-            config_seq=self._config_seq,
+            config_seq=self._config_seq if self._config_epoch == self.epoch else -1,
             deleted=self._deletions.done(DELETED_REPORTED_MAX),
         )
 
     def _obey(self, beat: Beat, reply: BeatReply) -> None:
         if reply.epoch < self.epoch:
             return  # it was master once, and does not know yet that it is no more
-        if reply.epoch > self.epoch:
-            self._log.info("epoch", epoch=reply.epoch, before=self.epoch)
-            self.epoch = reply.epoch
+        self._mgms.heard(reply.epoch, reply.master_address)
+        if reply.master:
+            self._mgms.heard_members(reply.mgms)
+            self._configure(reply)
+            self._deletions.reported(beat.deleted)
+            self._deletions.order(reply.deletions)
+            return
         for address in reply.mgms:
             self._mgms.add(address)
-        self._mgms.heard_master(reply.master_address)
+        if self._config_epoch < 0:
+            # No master yet since we started: an older configuration is better than none.
+            self._switch(reply)
+            if reply.filesystems is not None:
+                self._fleet.configure(reply.filesystems)
+
+    def _configure(self, reply: BeatReply) -> None:
+        """As the master has it; an answer that was overtaken by a later one changes nothing."""
+        is_first = self._config_epoch != reply.epoch
+        self._switch(reply)
+        if reply.filesystems is not None and (is_first or reply.config_seq >= self._config_seq):
+            self._config_epoch, self._config_seq = reply.epoch, reply.config_seq
+            self._fleet.configure(reply.filesystems)
+
+    def _switch(self, reply: BeatReply) -> None:
         if reply.active != self.is_active:
             self._log.info("node switched", active=reply.active)
             self.is_active = reply.active
-        if reply.filesystems is not None and reply.config_seq >= self._config_seq:
-            self._config_seq = reply.config_seq
-            self._fleet.configure(reply.filesystems)
-        if reply.master:
-            self._deletions.reported(beat.deleted)
-            self._deletions.order(reply.deletions)
 
 
 def node_report(load: HostLoad, *, geotag: str, version: str, sockets: int) -> NodeReport:

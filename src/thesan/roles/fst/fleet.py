@@ -99,6 +99,10 @@ class Fleet:
                 lambda: request, FsRegisterReply, f"registration of {store.path}"
             )
         except OperationError as error:
+            if store.config is not None:
+                # The MGM has told us meanwhile what this path is: that is being booted.
+                self._log.info("registration refused", path=store.path, reason=error.text)
+                return
             store.fail_boot(error)
             self._log.error("registration refused", path=store.path, reason=error.text)
             return

@@ -6,6 +6,7 @@ another replica would help, the refusal sends the client back to the master inst
 
 import errno
 from collections.abc import Collection, Mapping
+from typing import Final
 
 from thesan.core.authority.capability import CGI_KEY, Capability, Verifier
 from thesan.core.authority.keytab import Keytab
@@ -21,6 +22,8 @@ from thesan.roles.fst.beats import Heart
 from thesan.roles.fst.fleet import Fleet
 from thesan.roles.fst.mgms import Mgms
 from thesan.roles.fst.store import FsStore
+
+_WAIT_SECONDS: Final = 1
 
 
 class Gate:
@@ -63,6 +66,8 @@ class Gate:
             now_s=now_s,
             epoch_seen=self._heart.epoch,
         )
+        # Whoever signed it is, or was, master of that epoch.
+        self._mgms.heard(capability.epoch, "")
         if not self._heart.is_active:
             raise OperationError(errno.ENODEV, "this node is switched off")
         store = self._fleet.find(capability.fsid)
@@ -98,8 +103,12 @@ class Gate:
         return responses.redirect(sid, host, port, cgi)
 
     def refused(self, sid: bytes, error: CapabilityError) -> bytes | None:
-        """A redirect for a ticket that is merely old: the master gives a fresh one."""
-        return self.to_master(sid) if error.errno == errno.ESTALE else None
+        """An answer for a ticket that is merely old; None when it is worse."""
+        return self.send_back(sid) if error.errno == errno.ESTALE else None
+
+    def send_back(self, sid: bytes) -> bytes:
+        """A redirect to the master, who gives a fresh ticket; while there is none, a wait."""
+        return self.to_master(sid) or responses.wait(sid, _WAIT_SECONDS, "no master is known")
 
 
 def client_of(connection: ServerConnection) -> tuple[str, int, str]:

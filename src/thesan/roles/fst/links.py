@@ -189,6 +189,8 @@ async def ask(connection: Connection, request: Request, seconds_max: float) -> R
                 response = await connection.call(request, seconds_max)
                 if response.status == Status.OK:
                     return response
+                if response.status == Status.REDIRECT:
+                    raise OperationError(errno.ESTALE, "sent back to the MGM: the ticket is old")
                 if response.status != Status.WAIT:
                     raise error_of(response)
                 await asyncio.sleep(parse_wait(bytes(response.body))[0])

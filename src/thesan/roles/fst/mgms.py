@@ -1,27 +1,37 @@
 """Kept connections to every MGM, and questions to whichever of them is master.
 
 Each MGM has one link: it dials, proves the keytab, and calls its `visit` (the beats) until the
-connection dies, for ever. Questions that only the master can answer go to the link that is thought
-to be master and are sent again until somebody gives a final answer: an outcome that is not known is
-never taken for a failure.
+connection dies, for ever; beside the beats a long poll waits for news of a master. Questions that
+only the master can answer go to the link that is thought to be master and are sent again until
+somebody gives a final answer: an outcome that is not known is never taken for a failure. At a
+change of master they are taken back and sent to the new one at once.
+
+Epochs only rise: what an MGM says for an epoch below the highest one heard is not obeyed.
 """
 
 import asyncio
 import errno
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
 from thesan.core.control.messages import (
+    Leader,
     Message,
     Reply,
     Request,
+    Watch,
     decode_reply,
     encode_request,
 )
-from thesan.core.model.addresses import split_address
+from thesan.core.model.addresses import is_address, join_address, split_address
 from thesan.core.model.errors import ControlError, OperationError, WireError
 from thesan.core.model.limits import (
+    BEAT_SECONDS,
     CLIENT_DIAL_SECONDS_MAX,
+    CLIENT_MGM_DIAL_SECONDS,
+    CLIENT_WATCH_GRACE_SECONDS,
+    CLIENT_WATCH_PAUSE_SECONDS,
+    CLIENT_WATCH_SECONDS,
     COMMIT_RETRY_SECONDS,
     COMMIT_RETRY_SECONDS_MAX,
     CONTROL_CALL_SECONDS_MAX,
@@ -29,13 +39,14 @@ from thesan.core.model.limits import (
     MGM_REDIAL_SECONDS,
     MGM_REDIAL_SECONDS_MAX,
 )
+from thesan.core.model.paths import parse_cgi
 from thesan.core.wire.bodies import parse_redirect, parse_wait
 from thesan.core.wire.client import Response
 from thesan.core.wire.numbers import NO_SID, QueryCode, Status
 from thesan.core.wire.requests import Query
 from thesan.core.wire.requests import Request as WireRequest
 from thesan.io.tasks import TaskOwner
-from thesan.io.transport.client import error_of
+from thesan.io.transport.client import Call, GivenUp, error_of
 from thesan.ports.log import Log
 
 _R = TypeVar("_R", bound=Message)
@@ -72,7 +83,11 @@ class Connection(Protocol):
     @property
     def is_closed(self) -> bool: ...
 
-    async def call(self, request: WireRequest, timeout: float) -> Response: ...
+    async def call(
+        self, request: WireRequest, timeout: float, call: Call = Call.FIRM
+    ) -> Response: ...
+
+    def give_up(self, reason: str) -> None: ...
 
     async def close(self) -> None: ...
 
@@ -90,6 +105,7 @@ class MgmLink:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self.keeper: asyncio.Task[None] | None = None
         self.connection: Connection | None = None
 
     @property
@@ -97,7 +113,9 @@ class MgmLink:
         """Connected now."""
         return self.connection is not None and not self.connection.is_closed
 
-    async def ask(self, request: Request, kind: type[_R], timeout: float) -> _R:
+    async def ask(
+        self, request: Request, kind: type[_R], timeout: float, call: Call = Call.FIRM
+    ) -> _R:
         """One question on this link. Raises OperationError; EAGAIN when the MGM says wait.
 
         A redirect is raised as `NotMaster`.
@@ -105,7 +123,7 @@ class MgmLink:
         if self.connection is None:
             raise OperationError(errno.ECONNRESET, f"{self.address} is not connected")
         query = Query(NO_SID, QueryCode.OPAQUE, args=encode_request(request))
-        response = await self.connection.call(query, timeout)
+        response = await self.connection.call(query, timeout, call)
         match response.status:
             case Status.OK:
                 return _expect(decode_reply(bytes(response.body)), kind)
@@ -114,7 +132,7 @@ class MgmLink:
                 raise OperationError(errno.EAGAIN, text or f"wait {seconds} s")
             case Status.REDIRECT:
                 target = parse_redirect(bytes(response.body))
-                raise NotMaster(f"{target.host}:{target.port}")
+                raise NotMaster(join_address(target.host.strip("[]"), target.port), target.cgi)
             case _:
                 raise error_of(response)
 
@@ -122,9 +140,12 @@ class MgmLink:
 class NotMaster(OperationError):
     """The MGM knows a master that it is not."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, cgi: str = "") -> None:
         super().__init__(errno.EAGAIN, f"the master is {address}")
         self.address = address
+        epoch = parse_cgi(cgi).get("mgm.epoch", "")
+        self.epoch = int(epoch) if epoch.isascii() and epoch.isdecimal() else 0
+        """Epoch of that master, 0 when it was not named."""
 
 
 def _expect(reply: Reply, kind: type[_R]) -> _R:
@@ -137,14 +158,17 @@ class Mgms:
     """All MGMs that this FST knows."""
 
     def __init__(self, addresses: tuple[str, ...], dial: Dial, tasks: TaskOwner, log: Log) -> None:
+        self.epoch = 0
+        """Highest epoch that an MGM has shown; what comes from older ones is refused."""
         self.master = ""
-        """`host:port` of the master as last heard; empty when nobody said."""
+        """`host:port` of the master of that epoch; empty when nobody said."""
         self.links: dict[str, MgmLink] = {}
         self._dial = dial
         self._tasks = tasks
         self._log = log
         self._visit: Visit | None = None
         self._changed = asyncio.Event()
+        self._news_count = 0
         self._first = addresses
         self._turn = 0
 
@@ -156,17 +180,43 @@ class Mgms:
 
     def add(self, address: str) -> None:
         """Keep a link to one more MGM; bounded by MGM_COUNT_MAX."""
-        if address not in self.links and len(self.links) < MGM_COUNT_MAX:
+        if address not in self.links and len(self.links) < MGM_COUNT_MAX and is_address(address):
             link = self.links[address] = MgmLink(address)
-            self._tasks.start(f"mgm {address}", self._keep(link))
+            link.keeper = self._tasks.start(f"mgm {address}", self._keep(link))
 
-    def heard_master(self, address: str) -> None:
-        """An MGM said who is master."""
-        if address and address != self.master:
-            self._log.info("master", address=address, before=self.master)
-            self.master = address
+    def heard_members(self, addresses: Sequence[str]) -> None:
+        """The master said which MGMs there are: follow. Those of the settings stay."""
+        for address in addresses:
             self.add(address)
-            self._wake()
+        if not addresses:
+            return
+        kept = frozenset((*self._first, *addresses, self.master))
+        for address in [address for address in self.links if address not in kept]:
+            keeper = self.links.pop(address).keeper
+            if keeper is not None:
+                keeper.cancel()
+            self._log.info("MGM left", mgm=address)
+
+    def heard(self, epoch: int, address: str) -> None:
+        """Somebody said who is master of an epoch, empty for nobody."""
+        if epoch < self.epoch:
+            return
+        if epoch > self.epoch:
+            self._log.info("epoch", epoch=epoch, before=self.epoch)
+            before, self.epoch, self.master = self.master, epoch, ""
+        else:
+            before = self.master
+        if not address or address == self.master:
+            return
+        self._log.info("master", address=address, before=before, epoch=epoch)
+        self.master = address
+        self.add(address)
+        if before:
+            # At its own address too: what is pending there was asked before it was master.
+            for link in self.links.values():
+                if link.connection is not None:
+                    link.connection.give_up(f"{address} is master of epoch {epoch}")
+        self._wake()
 
     async def ask_master(self, make: Callable[[], Request], kind: type[_R], what: str) -> _R:
         """Ask until there is a final answer, however long it takes; `what` is for the log.
@@ -177,26 +227,36 @@ class Mgms:
         pause = COMMIT_RETRY_SECONDS
         failures = 0
         while True:
+            seen, epoch = self._news_count, self.epoch
             link = self._best_link()
             request = make() if link is not None else None
             try:
                 if link is None or request is None:
                     raise OperationError(errno.EAGAIN, "no MGM is connected")
-                return await link.ask(request, kind, CONTROL_CALL_SECONDS_MAX)
+                reply = await link.ask(request, kind, CONTROL_CALL_SECONDS_MAX, Call.MOVABLE)
+                said = getattr(reply, "epoch", self.epoch)
+                if said >= self.epoch:
+                    return reply
+                reason: object = f"{link.address} answered for epoch {said}, now is {self.epoch}"
+            except GivenUp:
+                continue
             except NotMaster as error:
-                self.heard_master(error.address)
-                reason: Exception = error
+                self.heard(error.epoch or self.epoch, error.address)
+                reason = error
             except (ControlError, WireError) as error:
                 reason = error
             except OperationError as error:
-                if error.errno in FINAL_ERRORS:
+                # What was decided while the master changed may be the old one's mistake.
+                if error.errno in FINAL_ERRORS and epoch == self.epoch:
                     raise
                 reason = error
             failures += 1
             if failures % 10 == 1:
                 self._log.warning("no answer yet", what=what, tries=failures, reason=str(reason))
-            await self._pause(pause)
-            pause = min(2 * pause, COMMIT_RETRY_SECONDS_MAX)
+            if await self._pause(pause, seen):
+                pause = COMMIT_RETRY_SECONDS
+            else:
+                pause = min(2 * pause, COMMIT_RETRY_SECONDS_MAX)
 
     def _best_link(self) -> MgmLink | None:
         """The master's link if it is up, else each of the others in turn."""
@@ -209,28 +269,38 @@ class Mgms:
         self._turn += 1
         return up[self._turn % len(up)]
 
-    async def _pause(self, seconds: float) -> None:
-        """Wait, but not beyond the moment when a master is heard of or a link comes up."""
-        self._changed.clear()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        except TimeoutError:
-            pass
+    async def _pause(self, seconds: float, seen: int) -> bool:
+        """Wait, but not beyond the moment when a master is heard of or a link comes up: True then.
+
+        `seen` is `_news_count` of before the question: what came meanwhile counts too.
+        """
+        if self._news_count == seen:
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+        return self._news_count != seen
 
     def _wake(self) -> None:
+        self._news_count += 1
         self._changed.set()
 
+    # -- links ---------------------------------------------------------------------------------
     async def _keep(self, link: MgmLink) -> None:
         """Connect, visit, and again when the connection is gone."""
-        host, port = split_address(link.address)
         pause = MGM_REDIAL_SECONDS
+        bound = CLIENT_MGM_DIAL_SECONDS
         reported = False
         while True:
             try:
-                async with asyncio.timeout(2 * CLIENT_DIAL_SECONDS_MAX):
-                    link.connection = await self._dial(host, port)
+                async with asyncio.timeout(bound):
+                    link.connection = await self._dial(*split_address(link.address))
             except (OperationError, TimeoutError) as error:
+                if isinstance(error, TimeoutError):
+                    # Short at first: a host that returns is not found by a dial of before.
+                    bound = min(2 * bound, CLIENT_DIAL_SECONDS_MAX)
                 if not reported:
                     self._log.warning("MGM not reached", mgm=link.address, reason=str(error))
                     reported = True
@@ -238,18 +308,53 @@ class Mgms:
                 pause = min(2 * pause, MGM_REDIAL_SECONDS_MAX)
                 continue
             self._log.info("MGM connected", mgm=link.address)
-            pause, reported = MGM_REDIAL_SECONDS, False
-            self._wake()
+            pause, bound, reported = MGM_REDIAL_SECONDS, CLIENT_MGM_DIAL_SECONDS, False
             try:
-                assert self._visit is not None
-                await self._visit(link)
-            except (OperationError, ControlError, WireError) as error:
-                self._log.warning("MGM lost", mgm=link.address, reason=str(error))
-            except Exception as error:
-                # A fault of ours; without beats this node would be dead to everybody.
-                self._log.error("beat failed", mgm=link.address, error=repr(error))
+                await self._until_lost(link)
             finally:
                 link.connection.abort("the visit is over")
                 link.connection = None
             # Not at once: an MGM that answers every beat with an error must not be flooded.
             await asyncio.sleep(MGM_REDIAL_SECONDS)
+
+    async def _until_lost(self, link: MgmLink) -> None:
+        """Beat, and listen for news, until the connection breaks."""
+        visit = self._tasks.start(f"visit {link.address}", self._visited(link))
+        watch = self._tasks.start(f"watch {link.address}", self._watch(link, visit))
+        self._wake()  # after the first beat: the MGM should know who asks
+        try:
+            await asyncio.gather(visit, return_exceptions=True)
+        finally:
+            visit.cancel()
+            watch.cancel()
+        self._log.warning("MGM lost", mgm=link.address)
+
+    async def _visited(self, link: MgmLink) -> None:
+        assert self._visit is not None
+        try:
+            await self._visit(link)
+        except (OperationError, ControlError, WireError) as error:
+            self._log.info("no more beats", mgm=link.address, reason=str(error))
+        except Exception as error:
+            # A fault of ours; without beats this node would be dead to everybody.
+            self._log.error("beat failed", mgm=link.address, error=repr(error))
+
+    async def _watch(self, link: MgmLink, visit: "asyncio.Task[None]") -> None:
+        """Hear of a new master in the moment when there is one; a lost connection ends `visit`."""
+        loop = asyncio.get_running_loop()
+        timeout = CLIENT_WATCH_SECONDS + CLIENT_WATCH_GRACE_SECONDS
+        while True:
+            began, epoch = loop.time(), self.epoch
+            question = Watch(epoch, int(CLIENT_WATCH_SECONDS * 1000))
+            try:
+                leader = await link.ask(question, Leader, timeout, Call.POLL)
+                self.heard(leader.epoch, leader.master_address)
+            except (OperationError, ControlError, WireError) as error:
+                if not link.is_up:
+                    visit.cancel()
+                    return
+                if isinstance(error, OperationError) and error.errno == errno.ENOTSUP:
+                    return
+            if epoch == self.epoch and loop.time() - began < CLIENT_WATCH_PAUSE_SECONDS:
+                # It does not let us wait: not to be asked all the time.
+                await asyncio.sleep(BEAT_SECONDS)

@@ -49,6 +49,13 @@ class _Busy(OperationError):
         super().__init__(errno.EAGAIN, text)
 
 
+class _Outdated(OperationError):
+    """Another FST has seen a later epoch than this ticket's: a fresh one is needed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(errno.ESTALE, text)
+
+
 class Opener:
     """Opens files. One for the FST."""
 
@@ -78,6 +85,8 @@ class Opener:
             file = await self._file(connection, request, path, cgi)
         except _Busy as error:
             return responses.wait(request.sid, _WAIT_SECONDS, error.text)
+        except _Outdated:
+            return self._gate.send_back(request.sid)
         except CapabilityError as error:
             redirect = self._gate.refused(request.sid, error)
             if redirect is None:
@@ -278,8 +287,10 @@ class Opener:
             store, origin, handle, size, [], capability.booking_size, self._tasks, self._log
         )
         begins = fresh or not resumed
-        await self._open_links(upload, capability.replicas, fresh=begins)
+        outdated = await self._open_links(upload, capability.replicas, fresh=begins)
         try:
+            if outdated:
+                raise _Outdated(outdated)
             if upload.lost_fsids and origin.op == Op.CREATE and not resumed:
                 text = f"replica on fs {upload.lost_fsids[0]} can't be written"
                 raise OperationError(errno.ENODEV, text)
@@ -305,14 +316,20 @@ class Opener:
 
     async def _open_links(
         self, upload: Upload, replicas: tuple[Replica, ...], *, fresh: bool
-    ) -> None:
-        """Open all other replicas at once; those that fail are lost to this upload."""
+    ) -> str:
+        """Open all other replicas at once; those that fail are lost to this upload.
+
+        Not empty when one failed only because the ticket is old: why.
+        """
+        outdated: list[str] = []
 
         async def opened(replica: Replica) -> None:
             try:
                 link = await self._peers.open(replica, upload.origin.path, fresh=fresh)
             except OperationError as error:
                 upload.lost_fsids.append(replica.fsid)
+                if error.errno == errno.ESTALE:
+                    outdated.append(f"{replica.node}: {error.text}")
                 self._log.warning(
                     "replica not opened",
                     fid=upload.origin.fid,
@@ -327,6 +344,7 @@ class Opener:
         # In the order of the capability, not of the answers: the commit lists them so.
         order = {replica.fsid: index for index, replica in enumerate(replicas)}
         upload.links.sort(key=lambda link: order[link.fsid])
+        return "; ".join(outdated)
 
 
 async def _settled(link: Link) -> None:

@@ -117,7 +117,9 @@ class Parts:
     async def _dial_peer(self, address: str, port: int) -> ClientConnection:
         # The same name and number after a restart: fan-out tokens are bound to them.
         login = LoginSettings(PEER_LOGIN, self._port, "thesan-fst", (self._proof(),))
-        return await dial(address, port, login)
+        connection = await dial(address, port, login)
+        connection.uploads += 1  # all of them, for as long as it lives
+        return connection
 
     async def _dial_source(self, address: str, port: int) -> ClientConnection:
         methods = (unix("daemon", "daemon"), host())
