@@ -20,9 +20,10 @@ from thesan.core.journal.segment import (
     encode_head,
     is_foot,
 )
+from thesan.core.model.archive_limits import SEGMENT_BLOCK_ENTRIES_MAX
 from thesan.core.model.errors import Corrupt
 from thesan.core.model.ids import Epoch, Seq
-from thesan.core.model.limits import BATCH_BYTES_MAX, SEGMENT_BLOCK_ENTRIES_MAX
+from thesan.core.model.limits import BATCH_BYTES_MAX
 
 HEAD = SegmentHead(Seq(7), Epoch(3), 0xDEADBEEF, 1_700_000_000_000_000_000)
 FOOT = Foot(Seq(99), 0x1234, 5_000_000_000, 1_700_000_000_000_000_001)

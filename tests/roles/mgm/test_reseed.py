@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from thesan.core.model import limits
+from thesan.core.model import archive_limits
 from thesan.core.model.errors import Diverged, StoreError, Trimmed
 from thesan.core.namespace import invariants, keys
 from thesan.roles.mgm import checkpoint_service, reseed, seed_pages
@@ -15,7 +15,7 @@ def small_pages(monkeypatch):
     """Many pages out of little data."""
     for module in (checkpoint_service, reseed, seed_pages):
         monkeypatch.setattr(module, "CHECKPOINT_PAGE_BYTES", 3000)
-    assert limits.CHECKPOINT_PAGE_BYTES > 3000
+    assert archive_limits.CHECKPOINT_PAGE_BYTES > 3000
 
 
 async def two(plant, entries: int = 300):

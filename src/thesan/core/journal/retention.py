@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from thesan.core.model.ids import Seq
-from thesan.core.model.limits import (
+from thesan.core.model.archive_limits import (
     CHECKPOINT_KEEP_BYTES,
     CHECKPOINT_KEEP_SECONDS,
     SEGMENTS_KEEP_BYTES,
     SEGMENTS_KEEP_SECONDS,
 )
+from thesan.core.model.ids import Seq
 from thesan.core.model.units import NS_PER_S
 
 

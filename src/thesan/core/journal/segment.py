@@ -42,14 +42,10 @@ from zlib_ng import zlib_ng
 from thesan.core.journal.entry import HEAD_BYTES as ENTRY_HEAD_BYTES
 from thesan.core.journal.entry import Codec as EntryCodec
 from thesan.core.journal.entry import codec_of
+from thesan.core.model.archive_limits import SEGMENT_BLOCK_BYTES, SEGMENT_BLOCK_ENTRIES_MAX
 from thesan.core.model.errors import Corrupt
 from thesan.core.model.ids import Epoch, Seq
-from thesan.core.model.limits import (
-    BATCH_BYTES_MAX,
-    ENTRY_COMPRESS_BYTES_MIN,
-    SEGMENT_BLOCK_BYTES,
-    SEGMENT_BLOCK_ENTRIES_MAX,
-)
+from thesan.core.model.limits import BATCH_BYTES_MAX, ENTRY_COMPRESS_BYTES_MIN
 
 HEAD_MAGIC: Final = b"thseg01\n"
 BLOCK_MAGIC: Final = b"thb\n"

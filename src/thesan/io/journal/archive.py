@@ -23,9 +23,7 @@ from thesan.core.journal.entry import Position, prev_crc_of, step
 from thesan.core.journal.retention import SegmentInfo, run_start
 from thesan.core.journal.segment import Foot, SegmentHead, encode_block, encode_foot, encode_head
 from thesan.core.journal.walk import Block
-from thesan.core.model.errors import JournalError, OperationError, Trimmed
-from thesan.core.model.ids import Epoch, Seq
-from thesan.core.model.limits import (
+from thesan.core.model.archive_limits import (
     SEGMENT_BLOCK_BYTES,
     SEGMENT_BLOCK_ENTRIES_MAX,
     SEGMENT_BLOCK_SECONDS,
@@ -34,6 +32,8 @@ from thesan.core.model.limits import (
     SEGMENT_RETRY_SECONDS,
     SEGMENT_SECONDS,
 )
+from thesan.core.model.errors import JournalError, OperationError, Trimmed
+from thesan.core.model.ids import Epoch, Seq
 from thesan.io.journal import segment_files
 from thesan.io.tasks import TaskOwner
 from thesan.ports.clock import Clock

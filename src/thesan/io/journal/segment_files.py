@@ -15,9 +15,9 @@ from thesan.core.journal.entry import Position
 from thesan.core.journal.retention import SegmentInfo
 from thesan.core.journal.segment import PART_HEAD_BYTES, SegmentHead, decode_foot, decode_head
 from thesan.core.journal.walk import Block, Walk
+from thesan.core.model.archive_limits import SEGMENT_READ_BYTES
 from thesan.core.model.errors import Corrupt, OperationError
 from thesan.core.model.ids import Seq
-from thesan.core.model.limits import SEGMENT_READ_BYTES
 from thesan.ports.disk import Disk, Handle
 
 FOLDER: Final = "segments"

@@ -22,14 +22,14 @@ from thesan.core.journal.retention import (
     parse_checkpoint,
     surplus,
 )
-from thesan.core.model.errors import Corrupt, OperationError, StoreError, Trimmed
-from thesan.core.model.ids import Seq
-from thesan.core.model.limits import (
+from thesan.core.model.archive_limits import (
     CHECKPOINT_IDLE_SECONDS,
     CHECKPOINT_PAGE_BYTES,
     CHECKPOINT_REUSE_SECONDS,
     CHECKPOINTS_SERVED_MAX,
 )
+from thesan.core.model.errors import Corrupt, OperationError, StoreError, Trimmed
+from thesan.core.model.ids import Seq
 from thesan.core.model.units import NS_PER_S
 from thesan.core.namespace import keys
 from thesan.core.namespace.snapshot import applied_of, page_digest

@@ -7,8 +7,8 @@ from typing import Any, Final
 from thesan.core.journal.retention import Keep
 from thesan.core.leadership.timing import TIMINGS
 from thesan.core.model.addresses import is_address
+from thesan.core.model.archive_limits import SEGMENTS_KEEP_BYTES, SEGMENTS_KEEP_SECONDS
 from thesan.core.model.errors import ConfigError
-from thesan.core.model.limits import SEGMENTS_KEEP_BYTES, SEGMENTS_KEEP_SECONDS
 from thesan.core.model.units import GIB
 
 _DAY_SECONDS: Final = 86400.0

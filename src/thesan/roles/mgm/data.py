@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 from thesan.core.control.messages import CheckpointPage, JournalPage, encode_reply
 from thesan.core.journal.entry import Position
 from thesan.core.journal.retention import Keep
+from thesan.core.model.archive_limits import ARCHIVE_TEND_SECONDS, CHECKPOINTS_SERVED_MAX
 from thesan.core.model.errors import JournalError, OperationError, StoreError
 from thesan.core.model.ids import Epoch, Seq
-from thesan.core.model.limits import ARCHIVE_TEND_SECONDS, CHECKPOINTS_SERVED_MAX
 from thesan.core.namespace.snapshot import applied_of
 from thesan.core.wire import responses
 from thesan.io.journal.archive import Archive, ArchiveSettings

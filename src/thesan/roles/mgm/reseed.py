@@ -26,6 +26,12 @@ from thesan.core.control.messages import (
 )
 from thesan.core.journal.entry import decode
 from thesan.core.journal.retention import parse_checkpoint
+from thesan.core.model.archive_limits import (
+    CHECKPOINT_PAGE_BYTES,
+    SEED_PAUSE_SECONDS,
+    SEED_PAUSE_SECONDS_MAX,
+    SEED_TRIES_MAX,
+)
 from thesan.core.model.errors import (
     Corrupt,
     Diverged,
@@ -36,12 +42,6 @@ from thesan.core.model.errors import (
     Unavailable,
 )
 from thesan.core.model.ids import Seq
-from thesan.core.model.limits import (
-    CHECKPOINT_PAGE_BYTES,
-    SEED_PAUSE_SECONDS,
-    SEED_PAUSE_SECONDS_MAX,
-    SEED_TRIES_MAX,
-)
 from thesan.core.namespace import keys
 from thesan.core.namespace.snapshot import applied_of, decode_applied, page_digest
 from thesan.core.namespace.state import Namespace

@@ -4,7 +4,7 @@ The server of a checkpoint and the MGM that checks what it has written read page
 function; equal content gives equal pages, and so equal digests.
 """
 
-from thesan.core.model.limits import CHECKPOINT_PAGE_BYTES
+from thesan.core.model.archive_limits import CHECKPOINT_PAGE_BYTES
 from thesan.core.namespace.snapshot import SPANS
 from thesan.ports.store import Store, StoreHome
 
