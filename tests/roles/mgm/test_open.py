@@ -197,6 +197,29 @@ def test_a_broken_writer_finds_its_upload_again(cluster, alice, bob) -> None:
     assert cluster.errno(Open(SID, "/home/f", options=UPDATE), alice) == errno.ENOENT
 
 
+@pytest.mark.parametrize(
+    ("cgi", "number"),
+    [
+        ("tried=fst1&triedrc=fserr", errno.ENOSPC),
+        ("tried=fst9,fst2&triedrc=enoent,fserr", errno.ENOSPC),
+        ("tried=fst9&triedrc=fserr", 0),
+        ("tried=fst1&triedrc=srverr", 0),
+        ("tried=fst1", 0),
+    ],
+)
+def test_a_full_disk_is_no_reason_to_go_in_circles(pair, cgi, number) -> None:
+    """An update has nowhere else to go: the FST's word is the answer."""
+    pair.store_file("/f")
+    for request in (
+        Open(SID, "/f", options=UPDATE, cgi=cgi),
+        Truncate(SID, "/f", size=5, cgi=cgi),
+    ):
+        if number:
+            assert pair.errno(request) == number
+        else:
+            assert pair.ask(request)[0] == Status.REDIRECT
+
+
 def test_after_the_commit_an_update_is_an_update(cluster) -> None:
     fid = cluster.store_file("/f")
     ticket = cluster.capability(Open(SID, "/f", options=UPDATE))

@@ -1,108 +1,100 @@
-"""The simulated pacemaker beats while the loop of its MGM is stuck, and not for ever."""
+"""Beats of a task: regular, fenced, stopped."""
 
 import asyncio
 from random import Random
 
-import pytest
-
 from thesan.core.model.ids import Epoch
 from thesan.core.model.limits import LOOP_STALL_SECONDS_MAX
 from thesan.ports.engine import Owner
-from thesan.worlds.simulated.clock import SimClock
+from thesan.worlds.simulated.loop import SimLoop
 from thesan.worlds.simulated.memory_engine import MemoryEngine, MemoryJournal
 from thesan.worlds.simulated.pacemaker import SimPacemaker
+from thesan.worlds.simulated.world import SimWorld
 
-A = Owner("a", Epoch(1), "a:1094")
-B = Owner("b", Epoch(2), "b:1094")
+MINE = Owner("a", Epoch(1), "a:1")
 
 
-class Bench:
-    """A process on machine `a` that has a pacemaker and tells it that its loop turns."""
-
-    def __init__(self, loop, *, has_thread=True):
-        self.loop = loop
+class Told:
+    def __init__(self, loop: SimLoop) -> None:
+        self.confirmed: list[float] = []
+        self.fenced: list[str] = []
         self.journal = MemoryJournal()
-        self.journal.owner = A
-        self.process = loop.network.process("a", "mgm")
-        thread = loop.network.thread(self.process, "pacemaker") if has_thread else None
-        clock = SimClock(loop, self.process.machine)
-        self.pacemaker = SimPacemaker(MemoryEngine(self.journal, Random(1)), clock, thread)
-        self.confirmed, self.fenced = [], []
+        self.journal.owner = MINE
+        self.engine = MemoryEngine(self.journal, Random(1))
+        process = loop.network.process("a", "mgm")
+        self.pacemaker = SimPacemaker(self.engine, SimWorld(loop, process).clock)
+        self.loop, self.process = loop, process
 
-    async def live(self):
-        self.pacemaker.start(A, 0.2, self.confirmed.append, self.fenced.append)
-        while True:
-            self.pacemaker.turned()
+    def run(self, work):
+        return self.loop.run_until_complete(self.loop.start(self.process, work, "test"))
+
+    def start(self) -> None:
+        self.pacemaker.start(MINE, 0.2, self.confirmed.append, self.fenced.append)
+
+
+def test_beats_are_regular_and_end_with_the_loop(loop):
+    told = Told(loop)
+
+    async def story() -> None:
+        told.start()
+        await asyncio.sleep(2.1)
+        assert 10 <= told.journal.beats <= 12
+        assert len(told.confirmed) == told.journal.beats
+        # Nobody says any more that the loop turns.
+        await asyncio.sleep(LOOP_STALL_SECONDS_MAX)
+        beats = told.journal.beats
+        await asyncio.sleep(1)
+        assert told.journal.beats == beats
+        told.pacemaker.turned()
+        await asyncio.sleep(0.3)
+        assert told.journal.beats > beats
+        await told.pacemaker.close()
+
+    told.run(story())
+
+
+def test_an_append_is_a_beat(loop):
+    told = Told(loop)
+
+    async def story() -> None:
+        told.start()
+        await asyncio.sleep(0.05)
+        beats = told.journal.beats
+        for _ in range(20):
+            told.pacemaker.written(asyncio.get_running_loop().time())
             await asyncio.sleep(0.1)
+        assert told.journal.beats == beats
+        await told.pacemaker.close()
 
-    def run(self, seconds):
-        self.loop.run_until_complete(asyncio.sleep(seconds))
-
-
-@pytest.fixture
-def bench(loop):
-    bench = Bench(loop)
-    loop.start(bench.process, bench.live(), "live")
-    bench.run(1.0)
-    return bench
+    told.run(story())
 
 
-def test_it_beats(bench):
-    assert bench.journal.beats == pytest.approx(5, abs=1)
-    assert len(bench.confirmed) == bench.journal.beats
+def test_who_is_fenced_is_told_once(loop):
+    told = Told(loop)
+
+    async def story() -> None:
+        told.start()
+        await asyncio.sleep(0.1)
+        told.journal.owner = Owner("b", Epoch(2), "b:1")
+        await asyncio.sleep(3)
+        assert len(told.fenced) == 1
+        told.pacemaker.stop()
+        await told.pacemaker.close()
+
+    told.run(story())
 
 
-def test_a_task_will_do_where_nothing_is_stuck(loop):
-    bench = Bench(loop, has_thread=False)
-    loop.start(bench.process, bench.live(), "live")
-    bench.run(1.0)
-    assert len(bench.confirmed) == bench.journal.beats > 3
+def test_an_engine_that_is_away_is_no_reason_to_stop(loop):
+    told = Told(loop)
 
+    async def story() -> None:
+        told.engine.weather.up = False
+        told.start()
+        await asyncio.sleep(1)
+        assert (told.confirmed, told.fenced) == ([], [])
+        told.engine.weather.up = True
+        await asyncio.sleep(1)
+        assert told.confirmed
+        await told.pacemaker.close()
 
-def test_a_stuck_loop_is_busy_at_first_and_hung_later(bench):
-    before, told = bench.journal.beats, len(bench.confirmed)
-    bench.loop.network.stall(bench.process)
-    bench.run(2.0)
-    assert bench.journal.beats > before + 5
-    bench.run(LOOP_STALL_SECONDS_MAX)
-    before = bench.journal.beats
-    bench.run(2.0)
-    assert bench.journal.beats == before
-    assert len(bench.confirmed) == told
-    bench.loop.network.unstall(bench.process)
-    bench.run(1.0)
-    assert bench.journal.beats > before
-    assert len(bench.confirmed) == bench.journal.beats
-
-
-def test_a_stopped_process_does_not_beat(bench):
-    bench.loop.network.pause(bench.process)
-    before = bench.journal.beats
-    bench.run(1.0)
-    assert bench.journal.beats == before
-    bench.loop.network.resume(bench.process)
-    bench.run(1.0)
-    assert bench.journal.beats > before
-
-
-def test_it_is_told_of_another_owner_and_ends(bench):
-    bench.journal.owner = B
-    bench.run(1.0)
-    assert len(bench.fenced) == 1
-    assert "b (epoch 2)" in bench.fenced[0]
-
-
-def test_what_was_written_is_a_beat(bench):
-    before = bench.journal.beats
-    for _ in range(20):
-        bench.pacemaker.written(bench.loop.time())
-        bench.run(0.1)
-    assert bench.journal.beats <= before + 1
-
-
-def test_after_stop_nobody_is_told(bench):
-    told = len(bench.confirmed)
-    bench.pacemaker.stop()
-    bench.run(1.0)
-    assert len(bench.confirmed) == told
-    bench.loop.run_until_complete(bench.pacemaker.close())
+    told.run(story())

@@ -34,6 +34,8 @@ _WRITES: Final = int(
 _DELETE: Final = int(OpenFlag.DELETE)
 _NEW: Final = int(OpenFlag.NEW)
 _MKPATH: Final = int(OpenFlag.MKPATH)
+_FULL: Final = "fserr"
+"""XrdCl's word in `triedrc=` for kXR_FSError and kXR_NoSpace."""
 _FILE_MODE: Final = 0o644
 _DIRECTORY_MODE: Final = 0o755
 _BOOKING_MAX: Final = 1 << 60
@@ -237,6 +239,7 @@ def start_change(
             raise OperationError(errno.EAGAIN, error.text) from error
         raise
     places = [(fsid, topology.filesystems[fsid].node) for fsid in fsids]
+    _check_not_full(places, path, client_cgi)
     now_s = master.now_unix()
     grant = Grant(
         kind=GrantKind.UPDATE,
@@ -259,6 +262,18 @@ def start_change(
     )
     work = Work(op, inode.fid, path, inode.layout, booking, master.tickets.seal(grant, now_s))
     return places[0], master.tickets.capability_for_all(work, places, who, now_s), tag
+
+
+def _check_not_full(places: list[Place], path: str, cgi: str) -> None:
+    """A client that comes back from one of the replicas with `fserr`: it has no room for more, and
+    all replicas must change, so there is no other place to try. Raises OperationError ENOSPC."""
+    if "triedrc=" not in cgi:
+        return
+    words = parse_cgi(cgi).get("triedrc", "").split(",")
+    failed = [host for host, word in zip(_tried_hosts(cgi), words, strict=False) if word == _FULL]
+    for fsid, node in places:
+        if node.rpartition(":")[0] in failed:
+            raise OperationError(errno.ENOSPC, f"{path}: no space left on fs {fsid} at {node}")
 
 
 def truncate(master: Master, connection: ServerConnection, request: Truncate) -> bytes | None:

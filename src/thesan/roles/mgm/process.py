@@ -77,7 +77,8 @@ class Process:
         self.sessions = sessions
         self.names = names
         self.figures = figures
-        self.started_s = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self.started_s = self._loop.time()
         self.timing: Timing = timing_of(config.failover)
         self.observer = Observer(engine, self.timing, world.clock)
         self.role = Role.STARTING
@@ -119,7 +120,7 @@ class Process:
 
     def now_s(self) -> float:
         """Monotonic seconds."""
-        return asyncio.get_running_loop().time()
+        return self._loop.time()
 
     # -- members ---------------------------------------------------------------------------------
     def members_changed(self, section: Mapping[str, bytes]) -> None:
