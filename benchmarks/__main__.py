@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import bulk, creates, metadata
+from thesan.cli.demo.plan import ENGINES
 
 
 def main() -> None:
@@ -17,6 +18,7 @@ def main() -> None:
     top.add_argument("parts", nargs="*", default=["metadata", "creates", "bulk"])
     top.add_argument("--seconds", type=float, default=1.5, help="length of one metadata point")
     top.add_argument("--disk", type=Path, help="where `creates` works: a real disk, not tmpfs")
+    top.add_argument("--engine", choices=ENGINES, default="sqlite", help="of `creates`")
     top.add_argument("--rounds", type=int, default=2, help="rounds of creates and bulk")
     top.add_argument("--size-mib", type=int, default=1024)
     top.add_argument("--json", type=Path)
@@ -41,7 +43,7 @@ def main() -> None:
     if "creates" in options.parts:
         with tempfile.TemporaryDirectory(prefix="thesan-bench-", dir=options.disk) as name:
             Path(name).chmod(0o755)
-            made = creates.run(Path(name), options.seconds, options.rounds)
+            made = creates.run(Path(name), options.seconds, options.rounds, options.engine)
         results["creates"] = made
         _ratios(made, ("case", "connections", "depth"), "cpu_us")
     if options.json:

@@ -76,10 +76,13 @@ def _names(server: Server, connections: int, depth: int, seconds: float) -> Crea
     return Created("name", server.name, connections, depth, point.rate, point.cpu_us, mean_us)
 
 
-def run(directory: Path, seconds: float, rounds: int) -> list[dict[str, object]]:
+def run(
+    directory: Path, seconds: float, rounds: int, engine: str = "sqlite"
+) -> list[dict[str, object]]:
     """All points; `directory` on the disk that the figures are to be of."""
     results: list[Created] = []
-    with native(directory / "native") as plain, thesan(directory / "ours") as ours:
+    ours_there = thesan(directory / "ours", engine=engine)
+    with native(directory / "native") as plain, ours_there as ours:
         _make_top(ours.mgm)
         if plain is not None:
             _make_top(plain)

@@ -19,7 +19,7 @@ import psutil
 
 from thesan.cli.demo.plan import Plan, make_plan
 from thesan.core.model.ids import Epoch, Seq
-from thesan.core.model.units import MIB
+from thesan.core.model.units import KIB, MIB
 from thesan.ports.engine import Owner
 from thesan.worlds.real.engines import open_engine
 from thesan.worlds.real.loop import new_event_loop
@@ -112,21 +112,29 @@ async def latency(spec: str, rounds: int, count: int) -> None:
     await engine.close()
 
 
-async def memory(spec: str, members: list[psutil.Process], mib: int) -> None:
-    """Full batches, the last 200 kept: RSS and file size of each member on the way."""
+async def memory(spec: str, members: list[psutil.Process], mib: int, entry_kib: int) -> None:
+    """Entries of one size, the last 50 MiB kept: RSS of each member on the way.
+
+    A full batch of ops is 256 KiB before it is compressed, and about 64 KiB in etcd.
+    """
     engine = await open_engine(spec)
     assert await engine.take_over(None, ME)
-    data = bytes(256 * 1024)
+    data = bytes(entry_kib * KIB)
+    per_mib = 1024 // entry_kib
+    kept = 50 * per_mib
     peak = 0
-    for seq in range(1, mib * 4 + 1):
+    for seq in range(1, mib * per_mib + 1):
         await engine.append(ME, Seq(seq), data)
-        if seq % 200 == 0:
-            await engine.trim(ME, Seq(seq - 200))
-        if seq % 400 == 0:
+        if seq % kept == 0:
+            await engine.trim(ME, Seq(seq - kept))
+        if seq % (128 * per_mib) == 0:
             resident = [member.memory_info().rss // MIB for member in members]
             peak = max(peak, *resident)
             used = (await engine.status()).used_bytes // MIB
-            print(f"{seq // 4:6} MiB written, {used:4} MiB in use, RSS {resident} MiB", flush=True)
+            print(
+                f"{seq // per_mib:6} MiB written, {used:4} MiB in use, RSS {resident} MiB",
+                flush=True,
+            )
     print(f"peak RSS {peak} MiB")
     await engine.close()
 
@@ -137,6 +145,7 @@ def main() -> None:
     top.add_argument("what", choices=["latency", "memory"])
     top.add_argument("--disk", type=Path, help="where etcd writes: a real disk, not tmpfs")
     top.add_argument("--mib", type=int, default=1024)
+    top.add_argument("--entry-kib", type=int, default=64, choices=[4, 16, 64, 256])
     top.add_argument("--rounds", type=int, default=4)
     top.add_argument("--count", type=int, default=100)
     options = top.parse_args()
@@ -148,7 +157,7 @@ def main() -> None:
         if options.what == "latency":
             runner.run(latency(spec, options.rounds, options.count))
         else:
-            runner.run(memory(spec, members, options.mib))
+            runner.run(memory(spec, members, options.mib, options.entry_kib))
 
 
 if __name__ == "__main__":

@@ -101,9 +101,9 @@ class Ours:
 
 
 @contextlib.contextmanager
-def thesan(directory: Path, fst_count: int = 1) -> Iterator[Ours]:
-    """A demo instance: 1 MGM, some FSTs."""
-    plan = lifecycle.start(directory, 1, fst_count)
+def thesan(directory: Path, fst_count: int = 1, engine: str = "sqlite") -> Iterator[Ours]:
+    """A demo instance: 1 MGM, some FSTs, its journal in a file or in an etcd of three members."""
+    plan = lifecycle.start(directory, 1, fst_count, engine)
     try:
         asyncio.run(lifecycle.wait_ready(plan))
         daemons = load_state(directory)[1]

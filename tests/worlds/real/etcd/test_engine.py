@@ -1,6 +1,8 @@
 """The engine where the contract's tests can't reach: lost answers, broken lines, odd keys."""
 
 import asyncio
+import threading
+import time
 from contextlib import aclosing
 from itertools import count
 
@@ -306,5 +308,36 @@ def test_pages_of_small_entries_grow(play, spec, engine_of):
                 at += len(page)
             assert sum(sizes) == 300
             assert len(sizes) < 8
+
+    play(story)
+
+
+def test_an_engine_in_a_thread_of_its_own_is_not_held_up_by_a_busy_loop(play, spec, engine_of):
+    """As the pacemaker has it: what the network brings for one loop must not wait for another."""
+    stop, ready = threading.Event(), threading.Event()
+
+    def beat() -> None:
+        async def story():
+            async with engine_of(spec) as engine:
+                while not stop.is_set():
+                    await engine.beat(A)
+                    ready.set()
+
+        play(story)
+
+    async def story():
+        async with engine_of(spec) as engine:
+            assert await engine.take_over(None, A)
+            thread = threading.Thread(target=beat)
+            thread.start()
+            assert ready.wait(30)
+            before = (await engine.observe()).beats
+            pending = asyncio.get_running_loop().create_task(engine.observe())
+            await asyncio.sleep(0)
+            time.sleep(0.5)  # This loop hangs, with a call under way.
+            stop.set()
+            await pending
+            thread.join()
+            assert (await engine.observe()).beats > before + 5
 
     play(story)
