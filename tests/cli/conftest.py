@@ -20,10 +20,13 @@ class Recorder:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
+        self.leader_only: list[bool] = []
+        """Of each call: only the master was to answer."""
         self.records: list[dict[str, Any]] = []
         self.text = ""
 
     async def admin(self, noun: str, verb: str, **args: Any) -> AdminReply:
+        self.leader_only.append(args.pop("leader", False))
         self.calls.append((noun, verb, args))
         return AdminReply(records=self.records, text=self.text)
 

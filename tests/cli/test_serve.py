@@ -25,6 +25,8 @@ def settings(keytab, tmp_path):
         options = _parser().parse_args(["run", role, "--keytab", keytab, *data, *words])
         found = _settings(options)
         assert found.pop("keytab")
+        journal = found.pop("journal", None)
+        assert journal == (f"sqlite:{tmp_path}/data/journal.db" if role == "mgm" else None)
         return found
 
     return parse
@@ -32,6 +34,7 @@ def settings(keytab, tmp_path):
 
 def test_an_mgm(settings):
     assert settings("mgm") == {}
+    assert settings("mgm", "--failover", "fast") == {"failover": "fast"}
     assert settings(
         *("mgm", "--address", "[::1]:1094", "--members", "a:1,b:2", "--instance", "eos"),
         *("--trust-user", "5", "--trust-user", "6", "--geotag", "a::b"),
@@ -63,6 +66,34 @@ def test_the_command_line_wins_over_the_file(settings, tmp_path):
     assert settings("fst", "--config", str(path)) == {"geotag": "y"}
 
 
+def test_a_file_says_where_everything_is(keytab, tmp_path):
+    path = tmp_path / "mgm.toml"
+    path.write_text(
+        '[mgm]\naddress = "m1:1094"\nkeytab = "keytab"\ndata = "."\nlog = "mgm.log"\n'
+        'journal = "sqlite:journal.db"\nmgms = ["m1:1094"]\n',
+        encoding="utf-8",
+    )
+    options = _parser().parse_args(["run", "mgm", "--config", str(path)])
+    found = _settings(options)
+    assert found.pop("keytab")
+    assert found == {
+        "host": "m1",
+        "port": 1094,
+        "advertise": "m1:1094",
+        "journal": f"sqlite:{tmp_path}/journal.db",
+        "mgms": ["m1:1094"],
+    }
+    assert (options.data, options.log) == (tmp_path, str(tmp_path / "mgm.log"))
+    # The command line wins here too; what is no path stays as it is.
+    words = ["run", "mgm", "--config", str(path), "--journal", "etcd:e:2379", "--data", "/d"]
+    options = _parser().parse_args(words)
+    assert _settings(options)["journal"] == "etcd:e:2379"
+    assert str(options.data) == "/d"
+    path.write_text("[mgm]\ndata = 1\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="data is not a text"):
+        _settings(_parser().parse_args(["run", "mgm", "--config", str(path)]))
+
+
 @pytest.mark.parametrize("text", ["[mgm", "mgm = 1", None])
 def test_an_unusable_file_is_named(settings, tmp_path, text):
     path = tmp_path / "thesan.toml"
@@ -79,9 +110,10 @@ def test_an_address_has_a_host_and_a_port(settings, address):
 
 
 def test_a_keytab_is_needed_and_must_be_closed_to_others(keytab, tmp_path, capsys):
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(ConfigError, match="say --keytab"):
         daemon(Context(), ["run", "fst"])
-    assert caught.value.code == 2
+    with pytest.raises(ConfigError, match="say --data"):
+        daemon(Context(), ["run", "mgm", "--keytab", keytab])
     (tmp_path / "keytab").chmod(0o644)
     assert main(["daemon", "run", "fst", "--keytab", keytab]) == errno.EINVAL
     assert f"keytab {keytab}" in capsys.readouterr().err

@@ -14,7 +14,10 @@ async def connect(
     *,
     patience_s: float = CLIENT_PATIENCE_SECONDS,
     act_as: tuple[int, int] | None = None,
+    any_mgm: bool = False,
 ) -> AsyncIterator[Filesystem]:
     """A Filesystem for the duration of one command."""
-    async with library.connect(url, patience_seconds=patience_s, act_as=act_as) as fs:
+    async with library.connect(
+        url, patience_seconds=patience_s, act_as=act_as, any_mgm=any_mgm
+    ) as fs:
         yield fs

@@ -34,6 +34,8 @@ class Context:
     mgm_url: str = ""
     act_as: tuple[int, int] | None = None
     """`-r UID GID`."""
+    any_mgm: bool = False
+    """`--any`: a standby may answer what only reads."""
 
     def url(self) -> str:
         """Where the MGMs are. Raises ConfigError with what to do when nobody said it."""
@@ -52,7 +54,7 @@ class Context:
         from thesan.cli.connect import connect
 
         async def run() -> _T:
-            async with connect(self.url(), act_as=self.act_as) as filesystem:
+            async with connect(self.url(), act_as=self.act_as, any_mgm=self.any_mgm) as filesystem:
 
                 def tell() -> None:
                     if not len(filesystem.router.pool):

@@ -29,7 +29,11 @@ def test_columns_are_those_of_eos():
 @pytest.mark.system
 @pytest.mark.xdist_group("cli")
 def test_on_an_instance(thesan):
-    assert thesan("node").count("online") == 2
+    page = thesan("node")
+    assert page.count("nodesview") == 2
+    assert page.count("online") == 4
+    assert "master" in page
+    assert "sqlite" in page
     assert thesan("node", "ls", "-m").splitlines()[0].startswith("type=nodesview hostport=127.")
     assert "demo::rack" in thesan("node", "ls", "--sys")
     assert "127.0.0.11" in thesan("node", "ls", "--io")

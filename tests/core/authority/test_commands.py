@@ -61,7 +61,7 @@ def test_each_command_is_sound(command: Command):
     assert not command.help.endswith(".")
     assert len(command.help) <= 70
     if command.mutates and command.noun != FILE_NOUN:
-        assert command.who in (Who.ADM, Who.ROOT, Who.DAEMON), "a change needs a role"
+        assert command.who in (Who.ADM, Who.ROOT, Who.DAEMON, Who.BEARER), "by a role"
     for identity in (*PEOPLE, FST):
         if may(command.who, identity):
             assert authorise(command.noun, command.verb, identity) is command

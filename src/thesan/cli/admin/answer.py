@@ -1,19 +1,60 @@
 """What every admin command does: ask the MGM, then print records or the sentence of a change."""
 
+import asyncio
 import errno
+import sys
 from collections.abc import Sequence
-from typing import Any
+from enum import Enum
+from typing import Any, assert_never
 
-from thesan.cli.context import Context, Output
+from thesan.cli.context import SILENCE_SECONDS, Context, Output
 from thesan.cli.render import Column, Record, show
 from thesan.core.control.messages import AdminReply
 from thesan.core.model.errors import OperationError
+from thesan.roles.client.filesystem import Filesystem
 
 
-def ask(context: Context, noun: str, verb: str, **args: Any) -> AdminReply:
+class Routing(Enum):
+    """Which MGM may answer a command that only reads."""
+
+    AS_SAID = "as said"
+    """The master, or with --any whoever is asked first."""
+    ANY = "any"
+    """Whoever is asked first: for what is wanted most while there is no master."""
+
+
+def ask(
+    context: Context, noun: str, verb: str, routing: Routing = Routing.AS_SAID, **args: Any
+) -> AdminReply:
     """Send one admin command; arguments that are None are left out."""
     given = {name: value for name, value in args.items() if value is not None}
-    return context.with_filesystem(lambda fs: fs.admin(noun, verb, **given))
+    match routing:
+        case Routing.AS_SAID if not context.any_mgm:
+            given["leader"] = True
+        case Routing.AS_SAID | Routing.ANY:
+            pass
+        case _:
+            assert_never(routing)
+
+    async def work(fs: Filesystem) -> AdminReply:
+        def tell() -> None:
+            if "leader" in given and len(fs.router.pool):
+                print(
+                    "thesan: no master answers at the moment, trying on (Ctrl-C ends it; "
+                    "`thesan --any ...` asks a standby, `thesan ns master` tells more)",
+                    file=sys.stderr,
+                )
+
+        notice = asyncio.get_running_loop().call_later(SILENCE_SECONDS, tell)
+        try:
+            return await fs.admin(noun, verb, **given)
+        finally:
+            notice.cancel()
+
+    reply = context.with_filesystem(work)
+    if context.any_mgm and reply.age_ms and context.output is Output.TABLE:
+        print(f"thesan: a standby's answer, {reply.age_ms} ms old", file=sys.stderr)
+    return reply
 
 
 def print_records(context: Context, records: Sequence[Record], columns: Sequence[Column]) -> int:

@@ -3,6 +3,7 @@
 import argparse
 from typing import Final
 
+from thesan.cli.admin import ns_master
 from thesan.cli.admin.answer import ask, print_records, with_default_verb
 from thesan.cli.context import Context, Output
 from thesan.cli.main import parser
@@ -26,8 +27,11 @@ COUNTERS: Final = (
 
 
 def run(context: Context, argv: list[str]) -> int:
-    """`ns`: the figures; `ns stat`: the counters of operations too (-a: those at 0 as well)."""
+    """`ns`: the figures; `ns stat`: the counters of operations too (-a: those at 0 as well);
+    `ns master`: see ns_master."""
     options = _parser().parse_args(argv and with_default_verb(argv, "stat"))
+    if options.verb == "master":
+        return ns_master.run(context, options)
     records = ask(context, "ns", "stat").records
     if context.output is not Output.TABLE:
         return print_records(context, records, ())
@@ -47,6 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", metavar="VERB")
     stat = verbs.add_parser("stat", help="with the counters of operations")
     stat.add_argument("-a", dest="all", action="store_true", help="also operations never seen")
+    text = "who is master and why, and what each MGM is; with HOST: hand over to that MGM"
+    master = verbs.add_parser("master", help=text, description=text)
+    which = master.add_mutually_exclusive_group()
+    which.add_argument("host", nargs="?", metavar="HOST[:PORT]", help="the MGM to be master")
+    which.add_argument("--history", action="store_true", help="the last switches and their times")
     return top
 
 
@@ -66,9 +75,15 @@ def _page(values: Record) -> str:
         f"{number('ns.journal.engine')} {healthy} entries={number('ns.journal.first')}.."
         f"{number('ns.journal.last')} size={size('ns.journal.bytes')}"
     )
+    if values.get("ns.journal.detail"):
+        journal += f" ({values['ns.journal.detail']})"
     replication = (
         f"is_master={is_master} master_id={number('ns.mgm.leader')} epoch={number('ns.mgm.epoch')}"
     )
+    role = f"{number('ns.mgm.local')} is {number('ns.mgm.state')}"
+    if values.get("ns.mgm.why"):
+        role += f": {values['ns.mgm.why']}"
+    lag = f"{number('ns.mgm.lag')} entries, age {number('ns.mgm.age.ms')} ms"
     cache = f"max={number('ns.cache.files.maxsize')} occupancy={number('ns.cache.files.occupancy')}"
     sections: list[list[tuple[str, str]]] = [
         [
@@ -78,6 +93,8 @@ def _page(values: Record) -> str:
         ],
         [
             ("Replication", replication),
+            ("This MGM", role),
+            ("Lag", lag),
             ("Followers", number("ns.mgm.followers") or "none"),
             ("Journal", journal),
             ("Journal committed", number("ns.journal.committed")),

@@ -1,14 +1,14 @@
 """`thesan demo run`: the scripted story that `make demo` tells.
 
-Every step is what a person would type; every copy is compared byte by byte; the MGM is killed with
-SIGKILL in the middle of a copy. Any difference ends the story with status 1.
+Every step is what a person would type; every copy is compared byte by byte; the master is killed
+with SIGKILL in the middle of a copy, and another MGM takes over. Any difference ends the story with
+status 1.
 """
 
 import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -17,16 +17,28 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from thesan.cli.demo import lifecycle
-from thesan.cli.demo.plan import Plan, load_state
+from thesan.cli import probe
+from thesan.cli.demo import kill, lifecycle
+from thesan.cli.demo.plan import Plan
+from thesan.cli.probe import MgmLook
+from thesan.core.control.messages import Admin, AdminReply
 from thesan.core.model.errors import ThesanError
 from thesan.core.model.units import human_count
+from thesan.roles.client.url import parse_endpoints
 
 COPY_SECONDS_MAX = 300.0
 """Deadline of one copy of the tree; then the story fails."""
 RECOVERY_SECONDS_MAX = 30.0
-"""Deadline for a killed MGM to answer again."""
+"""Deadline for a killed MGM to be a standby, and for all MGMs to show the same."""
+MGM_COUNT = 3
+FST_COUNT = 3
+SAME_EVERYWHERE = (
+    *("host", "port", "id", "uuid", "path", "schedgroup", "stat.geotag"),
+    *("stat.boot", "configstatus", "stat.active"),
+)
+"""Keys of `fs ls -m` that every MGM must show alike; the others are figures that change."""
 SKIPPED = {"__pycache__", "site-packages", "dist-packages", "test", "tests", "idlelib"}
 """Parts of the standard library that only make the story longer."""
 
@@ -43,7 +55,7 @@ class Story:
     first_byte_s: float = 0.0
     bytes_compared: int = 0
     files_compared: int = 0
-    outage_s: float = 0.0
+    fall: kill.Fall | None = None
 
     def tell(self, text: str) -> None:
         """One line of the timeline."""
@@ -55,7 +67,7 @@ def run(directory: Path | None, engine: str = "sqlite") -> int:
     story = Story()
     with _workplace(directory) as (demo, scratch):
         try:
-            _tell(story, demo, scratch)
+            _tell(story, demo, scratch, engine)
         except (Disagreement, ThesanError, subprocess.TimeoutExpired) as error:
             story.tell(f"FAILED: {error}")
             _show_logs(demo)
@@ -65,26 +77,32 @@ def run(directory: Path | None, engine: str = "sqlite") -> int:
             with contextlib.suppress(ThesanError):
                 lifecycle.purge(demo)
     story.tell("stopped, data removed")
+    fall = story.fall
+    assert fall is not None
     print(
         f"\nStored and read back {story.files_compared} files "
         f"({human_count(story.bytes_compared)}), every byte equal; first byte stored "
-        f"{story.first_byte_s:.2f} s after the processes' start; the MGM was killed once and "
-        f"answered again after {story.outage_s:.2f} s with no copy lost."
+        f"{story.first_byte_s:.2f} s after the processes' start. The master was killed in the "
+        f"middle of a copy: {fall.new_master} took over {fall.new_master_s:.2f} s later, the first "
+        f"write was acknowledged after {fall.first_write_s:.2f} s, nothing was lost and nobody saw "
+        "an error."
     )
     return 0
 
 
-def _tell(story: Story, demo: Path, scratch: Path) -> None:
+def _tell(story: Story, demo: Path, scratch: Path, engine: str) -> None:
     tree = _pick_tree(scratch)
-    story.tell("starting 1 MGM and 3 FSTs with 2 filesystems each")
-    plan = lifecycle.start(demo, 1, 3)
+    story.tell(
+        f"starting {MGM_COUNT} MGMs on {engine}, and {FST_COUNT} FSTs with 2 filesystems each"
+    )
+    plan = lifecycle.start(demo, MGM_COUNT, FST_COUNT, engine)
     started = time.monotonic()
     asyncio.run(lifecycle.wait_ready(plan))
     asyncio.run(lifecycle.configure(plan))
     story.tell("all filesystems booted and online; new files get two replicas")
-    probe = scratch / "hello"
-    probe.write_text("the first bytes\n", encoding="utf-8")
-    _thesan(plan, "cp", str(probe), "/hello")
+    probe_file = scratch / "hello"
+    probe_file.write_text("the first bytes\n", encoding="utf-8")
+    _thesan(plan, "cp", str(probe_file), "/hello")
     story.first_byte_s = time.monotonic() - started
     story.tell(f"first byte stored {story.first_byte_s:.2f} s after the start")
 
@@ -96,20 +114,28 @@ def _tell(story: Story, demo: Path, scratch: Path) -> None:
         _by_xrdcp(story, plan, tree, scratch)
     else:
         story.tell("xrdcp is not installed: its part is left out")
-    for words in (("fs", "ls"), ("ns",)):
-        print(f"\n$ thesan {' '.join(words)}")
-        print(_thesan(plan, *words), flush=True)
+    _show(plan, "fs", "ls")
+    _show(plan, "ns", "master")
     _kill_in_the_middle(story, plan, tree, scratch)
+    _show(plan, "ns", "master")
+    _show(plan, "ns", "master", "--history")
+    _compare_views(story, plan)
+
+
+def _show(plan: Plan, *words: str) -> None:
+    print(f"\n$ thesan {' '.join(words)}\n{_thesan(plan, *words)}\n", flush=True)
 
 
 def _by_xrdcp(story: Story, plan: Plan, tree: Path, scratch: Path) -> None:
+    # XrdCl takes one name in a URL, with as many addresses as DNS gives; here, any one MGM.
+    url = f"root://{plan.mgms[-1]}/"
     environment = {**os.environ, "XRD_LOGLEVEL": "Error"}
     _thesan(plan, "mkdir", "/xrdcp-in")
-    _command(["xrdcp", "-s", "-r", str(tree), f"{plan.url}/xrdcp-in/"], environment)
-    story.tell("copied the same tree in with xrdcp -r")
+    _command(["xrdcp", "-s", "-r", str(tree), f"{url}/xrdcp-in/"], environment)
+    story.tell(f"copied the same tree in with xrdcp -r, by way of mgm{len(plan.mgms)}")
     out = scratch / "xrdcp-out"
     out.mkdir()
-    _command(["xrdcp", "-s", "-r", f"{plan.url}/xrdcp-in/{tree.name}", str(out)], environment)
+    _command(["xrdcp", "-s", "-r", f"{url}/xrdcp-in/{tree.name}", str(out)], environment)
     _compare(story, tree, out / tree.name, "xrdcp in and out")
     _thesan(plan, "cp", "-r", f"/xrdcp-in/{tree.name}", str(scratch / "cross"), remote_source=True)
     _compare(story, tree, scratch / "cross", "in by xrdcp, out by thesan cp")
@@ -123,22 +149,12 @@ def _kill_in_the_middle(story: Story, plan: Plan, tree: Path, scratch: Path) -> 
         while _file_count(plan) < before + wanted // 4 and copy.poll() is None:
             time.sleep(lifecycle.POLL_SECONDS)
         if copy.poll() is not None:
-            raise Disagreement(f"the copy ended ({copy.returncode}) before the MGM was killed")
-        pid = next(d.pid for d in load_state(plan.root)[1] if d.role == "mgm")
-        os.kill(pid, signal.SIGKILL)
-        killed = time.monotonic()
-        story.tell(f"kill -9 {pid}: the MGM died in the middle of a copy")
-        while True:
-            daemon = next(d for d in load_state(plan.root)[1] if d.role == "mgm")
-            if daemon.pid not in (0, pid):
-                with contextlib.suppress(ThesanError):
-                    asyncio.run(lifecycle.admin(plan, "ns", "stat"))
-                    break
-            if time.monotonic() - killed > RECOVERY_SECONDS_MAX:
-                raise Disagreement("the MGM did not come back")
-            time.sleep(lifecycle.POLL_SECONDS)
-        story.outage_s = time.monotonic() - killed
-        story.tell(f"the MGM was started again and answers after {story.outage_s:.2f} s")
+            raise Disagreement(f"the copy ended ({copy.returncode}) before the master was killed")
+        fall = story.fall = asyncio.run(kill.strike(plan))
+        story.tell(f"kill -9 {fall.old_master}, the master of epoch {fall.old_epoch}, in mid-copy:")
+        story.tell(f"  {fall.new_master} is master with epoch {fall.new_epoch} "
+                   f"{fall.new_master_s:.2f} s after the blow")  # fmt: skip
+        story.tell(f"  first write acknowledged {fall.first_write_s:.2f} s after the blow")
         status = copy.wait(COPY_SECONDS_MAX)
     finally:
         if copy.poll() is None:
@@ -148,7 +164,50 @@ def _kill_in_the_middle(story: Story, plan: Plan, tree: Path, scratch: Path) -> 
         raise Disagreement(f"the copy ended with status {status}")
     story.tell("the copy went on and finished")
     _thesan(plan, "cp", "-r", "/killed-in", str(scratch / "killed-out"), remote_source=True)
-    _compare(story, tree, scratch / "killed-out", "copied through the MGM's death")
+    _compare(story, tree, scratch / "killed-out", "copied through the master's death")
+    if fall.new_master == fall.old_master:
+        raise Disagreement(f"{fall.old_master} took over from itself")
+    look = _until_standby(plan, fall.old_master)
+    story.tell(f"{fall.old_master} was started again and is {look.role}, journal {look.applied}")
+
+
+def _until_standby(plan: Plan, name: str) -> MgmLook:
+    address = next(address for address, known in plan.names().items() if known == name)
+    deadline = time.monotonic() + RECOVERY_SECONDS_MAX
+    while True:
+        look = asyncio.run(probe.look_at_all([address]))[0]
+        if look.role == "standby":
+            return look
+        if time.monotonic() > deadline:
+            raise Disagreement(f"{name} did not come back as standby: {look.role} {look.error}")
+        time.sleep(lifecycle.POLL_SECONDS)
+
+
+def _compare_views(story: Story, plan: Plan) -> None:
+    """`fs ls` of each MGM, asked by itself: the same everywhere."""
+    deadline = time.monotonic() + RECOVERY_SECONDS_MAX
+    while True:
+        views = asyncio.run(_views(plan))
+        if all(view == views[0] for view in views) and len(views[0]) == 2 * len(plan.fsts):
+            story.tell(f"fs ls: the same {len(views[0])} filesystems on all {len(views)} MGMs")
+            return
+        if time.monotonic() > deadline:
+            raise Disagreement(f"fs ls differs between MGMs: {views}")
+        time.sleep(lifecycle.POLL_SECONDS)
+
+
+async def _views(plan: Plan) -> list[list[dict[str, Any]]]:
+    async def view(address: str) -> list[dict[str, Any]]:
+        seconds = probe.LOOK_SECONDS_MAX
+        try:
+            async with probe.at(parse_endpoints(address)[0], seconds) as connection:
+                reply = await probe.ask(connection, Admin("fs", "ls"), seconds)
+        except ThesanError as error:
+            return [{"error": str(error)}]
+        assert isinstance(reply, AdminReply)
+        return [{key: record.get(key) for key in SAME_EVERYWHERE} for record in reply.records]
+
+    return list(await asyncio.gather(*(view(address) for address in plan.mgms)))
 
 
 def _file_count(plan: Plan) -> int:

@@ -22,6 +22,8 @@ class Who(Enum):
     """Also nobody."""
     OWNER = "owner"
     """Anyone here; the namespace then asks for ownership or permission."""
+    BEARER = "bearer"
+    """Anyone here; the verb then asks for a token."""
     ADM = "adm"
     """uid 3, gid 4, and those below."""
     ROOT = "root"
@@ -53,7 +55,7 @@ _TABLE: Final = (
     Command("mgm", "ls", Who.ANYONE, _READ, "list MGMs"),
     Command("mgm", "add", Who.ROOT, _CHANGE, "make an MGM a member of the instance"),
     Command("mgm", "invite", Who.ROOT, _CHANGE, "a token by which a new MGM can join, once"),
-    Command("mgm", "join", Who.ANYONE, _CHANGE, "take up an invitation, by its token"),
+    Command("mgm", "join", Who.BEARER, _CHANGE, "take up an invitation, by its token"),
     Command("mgm", "rm", Who.ROOT, _CHANGE, "take an MGM out of the instance"),
     Command("version", "", Who.ANYONE, _READ, "instance and software versions"),
     Command("who", "", Who.ANYONE, _READ, "connected clients"),
@@ -140,7 +142,7 @@ def is_admin(identity: Identity) -> bool:
 def may(who: Who, identity: Identity) -> bool:
     """True when `identity` is in the role."""
     match who:
-        case Who.ANYONE | Who.OWNER:
+        case Who.ANYONE | Who.OWNER | Who.BEARER:
             return True
         case Who.DAEMON:
             return identity.daemon in ("fst", "mgm")

@@ -45,8 +45,10 @@ def connect(
     patience_seconds: float = CLIENT_PATIENCE_SECONDS,
     page_checksums: bool = True,
     act_as: tuple[int, int] | None = None,
+    any_mgm: bool = False,
 ) -> Filesystem:
-    """A Filesystem at the MGMs of `url`; call it inside a running event loop.
+    """A Filesystem at the MGMs of `url`; call it inside a running event loop. `any_mgm`: names and
+    files may be looked up at a standby.
 
     Nothing is connected yet: that an MGM is not there is found out by the first call, after
     `patience_seconds`. Raises ConfigError (no URL, unusable keytab) and OperationError (bad URL).
@@ -56,6 +58,7 @@ def connect(
         login=login_settings(user or place.user, keytab or os.environ.get(KEYTAB_VARIABLE, "")),
         patience_seconds=patience_seconds,
         page_checksums=page_checksums,
+        any_mgm=any_mgm,
     )
     return filesystem.connect(place, config, RealEntropy(), act_as=act_as)
 
