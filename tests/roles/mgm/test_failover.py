@@ -115,6 +115,21 @@ def test_strict_reads_wait_while_the_engine_is_away_and_others_go_on(trio) -> No
     assert [frame[1] for frame in peer.frames] == [Status.OK]
 
 
+def test_fsts_stay_online_while_the_engine_is_away(trio) -> None:
+    trio.start()
+    master = trio.until_master()
+    master.beat(1)
+    trio.sleep(1)
+    trio.journal.has_leader = False
+    trio.sleep(2)
+    reply = master.beat_only(1)
+    assert (reply.master, reply.deletions, reply.filesystems) == (False, [], None)
+    assert reply.master_address == f"{master.name}:1094"
+    trio.journal.has_leader = True
+    trio.sleep(1)
+    assert master.beat_only(1).master
+
+
 def test_reads_by_any_are_served_by_a_standby(trio) -> None:
     trio.start()
     master = trio.until_master()

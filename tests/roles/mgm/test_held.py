@@ -4,6 +4,9 @@ import pytest
 
 from thesan.core.leadership.lease import ReadLease
 from thesan.core.model.ids import Seq
+from thesan.core.model.limits import LEASE_LAPSE_SECONDS_MAX
+from thesan.core.wire.numbers import Status
+from thesan.core.wire.responses import HEAD
 from thesan.roles.mgm.held import HeldAnswers
 
 
@@ -112,6 +115,17 @@ def test_after_the_lease_an_answer_waits_for_something_that_was_sent_after_it() 
     clock.confirm(104.5)
     assert peer.got == [b"late", b"again"]
     assert (clock.held.count, clock.held.lapsed_s) == (0, 0.0)
+
+
+def test_when_the_lease_is_gone_for_long_clients_are_told_to_wait() -> None:
+    clock, peer = Clock(), Peer()
+    assert clock.held.answer(peer, Seq(5), b"\0\1first") is None
+    clock.now_s += LEASE_LAPSE_SECONDS_MAX + 0.1
+    told = clock.held.answer(peer, Seq(5), b"\0\2second")
+    assert HEAD.unpack_from(told)[:2] == (b"\0\2", Status.WAIT)
+    assert clock.held.answer(peer, Seq(5), b"") is None, "a task can wait"
+    clock.confirm(clock.now_s)
+    assert peer.got == [b"\0\1first", b""]
 
 
 def test_a_commit_releases_what_was_computed_before_it_was_sent_however_slow_it_is() -> None:

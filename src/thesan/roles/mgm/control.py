@@ -67,7 +67,10 @@ def handle_message(
     match message:
         case Beat():
             authorise(DAEMON_NOUN, "beat", who)
-            return _send(master, connection, sid, fsts.beat(master, message))
+            taken = fsts.beat(master, message)
+            if not taken.master:
+                return responses.ok(sid, encode_reply(taken))  # It shows what every MGM knows.
+            return _send(master, connection, sid, taken)
         case Commit():
             authorise(DAEMON_NOUN, "commit", who)
             return _send(master, connection, sid, commit(master, message))

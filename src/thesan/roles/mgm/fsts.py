@@ -12,11 +12,12 @@ from thesan.roles.mgm.master import Master
 def beat(master: Master, message: Beat) -> BeatReply:
     """Take in a beat: state and figures to the view, deletions to the journal; say what is new.
 
-    The reply must be sent when all that is pending is durable: the FST forgets what it reported.
+    A reply with `master` must be sent when all that is pending is durable: the FST forgets what it
+    reported. A standby, and a master whose lease has ended, only take the beat.
     """
     view = master.view
     view.beat(message, master.now_s())
-    if not master.is_master:
+    if not master.is_certain:
         return _beat_at_standby(master, message)
     done = _deletions_done(master, message)
     _, filesystems = view.node_config(message.node)

@@ -16,6 +16,9 @@ from typing import Protocol
 
 from thesan.core.leadership.lease import ReadLease
 from thesan.core.model.ids import Seq
+from thesan.core.model.limits import LEASE_LAPSE_SECONDS_MAX
+from thesan.core.wire import responses
+from thesan.core.wire.numbers import NO_SID
 
 
 class Receiver(Protocol):
@@ -51,11 +54,16 @@ class HeldAnswers:
 
     def answer(self, receiver: Receiver, seq: Seq, data: bytes) -> bytes | None:
         """`data` when what it shows is durable and this MGM is certainly master; else None, and it
-        leaves when that is so."""
+        leaves when that is so. When others wait for long already: a kXR_wait in its place.
+
+        `data` is one whole answer frame, or empty for who only wants to know when.
+        """
         now_s = self.clock()
         if seq <= self.committed:
             if now_s < self.lease.until:
                 return data
+            if data and self._late and now_s - self._late[0][0] > LEASE_LAPSE_SECONDS_MAX:
+                return responses.wait(data[: len(NO_SID)], 1, "the journal does not answer")
             self._late.append((now_s, receiver, data))
             self.count += 1
             return None

@@ -102,6 +102,11 @@ class Master:
         """Monotonic seconds, for decisions."""
         return self.loop.time()
 
+    @property
+    def is_certain(self) -> bool:
+        """This MGM is master, beyond any doubt, at this moment."""
+        return self.is_master and self._boot_s() < self._lease.until
+
     # -- mutations and answers -------------------------------------------------------------------
     def submit(self, op: Op) -> Result:
         """Apply and journal one op; see Pipeline.submit."""
