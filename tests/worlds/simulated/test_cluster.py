@@ -1,5 +1,7 @@
 """An instance starts, is whole, loses daemons and gets them back with their old disks."""
 
+import asyncio
+
 import pytest
 
 from thesan.core.namespace.state import Namespace
@@ -70,6 +72,7 @@ def test_a_client_that_restarts_is_told_of(cluster):
 def test_a_daemon_that_can_not_start_fails_the_run(cluster):
     cluster._run_mgm("mgm1")
     cluster.loop.run_until_complete(cluster.settle())
+    cluster.loop.run_until_complete(asyncio.sleep(1))
     assert any("did not start" in text for text in cluster.loop.trace.failures)
 
 
@@ -87,7 +90,7 @@ def test_cuts_from_the_engine_count(cluster):
 def test_a_trim_takes_what_is_durable_and_no_more(cluster):
     cluster.trim_journal()
     first = cluster.journal.first
-    durable = cluster._stores["mgm1"].as_after_crash()
+    durable = cluster._shelves["mgm1"].current.as_after_crash()
     assert first <= max(1, Namespace(durable).applied_seq)
     assert len(cluster.journal.archive) == cluster.journal.last
 
@@ -99,3 +102,40 @@ def test_an_mgm_comes_back_with_the_store_of_an_hour_ago(cluster):
     cluster.loop.network.kill(cluster.process_of("mgm1"))
     cluster.loop.run_until_complete(cluster.settle())
     assert _do(cluster, calls.list("/shared")) == ["m0", "m1", "m2", "new"]
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_an_mgm_that_the_journal_has_left_behind_is_seeded_by_another(loop, empty):
+    cluster = Cluster(loop, Shape(mgm_count=3, client_count=1))
+    loop.run_until_complete(cluster.start())
+    calls = cluster.calls("client1")
+    cluster.age_store("mgm2", empty=empty)
+    loop.network.kill(cluster.process_of("mgm2"))
+    if empty:
+        for path in list(cluster.machine("mgm2").platters["/data"].names):
+            cluster.machine("mgm2").platters["/data"].unlink(path)
+    for number in range(30):
+        _do(cluster, calls.make_directory(f"/shared/d{number}"))
+    loop.run_until_complete(asyncio.sleep(20))
+    cluster.trim_journal()
+    assert cluster.journal.first > 20
+    loop.run_until_complete(cluster.settle())
+    loop.run_until_complete(asyncio.sleep(10))
+    masters = [mgm.desk.namespace for mgm in cluster.mgms.values()]
+    assert len({(one.applied_seq, one.digest) for one in masters}) == 1
+    assert not loop.trace.failures
+
+
+def test_an_mgm_refuses_a_journal_that_went_back(loop):
+    cluster = Cluster(loop, Shape(mgm_count=1, client_count=1))
+    loop.run_until_complete(cluster.start())
+    loop.run_until_complete(asyncio.sleep(10))
+    loop.network.kill(cluster.process_of("mgm1"))
+    for _ in range(5):
+        cluster.journal._entries.pop()
+    loop.run_until_complete(cluster.restart("mgm1"))
+    loop.run_until_complete(asyncio.sleep(5))
+    mgm = cluster.mgms["mgm1"]
+    assert mgm.master is None
+    assert f"the journal ends at entry {cluster.journal.last}," in mgm.process.why
+    assert any("role ended" in text for text in loop.trace.failures)

@@ -14,7 +14,9 @@ from thesan.core.authority.keytab import Key, Keytab, format_keytab, make_keytab
 from thesan.core.control.messages import AdminReply
 from thesan.core.model.errors import OperationError
 from thesan.core.model.ids import Seq
+from thesan.core.model.units import KIB
 from thesan.core.namespace.state import Namespace
+from thesan.io.journal.archive import ArchiveSettings
 from thesan.io.transport.client import LoginSettings
 from thesan.io.transport.credentials import Method, keytab, unix
 from thesan.ports.engine import Engine
@@ -23,6 +25,7 @@ from thesan.roles.client.url import Endpoint, Url
 from thesan.roles.fst.config import FsSetting, FstConfig
 from thesan.roles.fst.service import Fst
 from thesan.roles.mgm.config import MgmConfig
+from thesan.roles.mgm.data import MgmData
 from thesan.roles.mgm.master import Master
 from thesan.roles.mgm.service import Mgm
 from thesan.worlds.simulated.clients import LibraryCalls
@@ -30,6 +33,7 @@ from thesan.worlds.simulated.log import SimLog
 from thesan.worlds.simulated.loop import START_SECONDS, SimLoop
 from thesan.worlds.simulated.machine import Machine
 from thesan.worlds.simulated.memory_engine import MemoryEngine, MemoryJournal, Weather
+from thesan.worlds.simulated.memory_home import MemoryHome, Shelf
 from thesan.worlds.simulated.memory_store import MemoryStore
 from thesan.worlds.simulated.pacemaker import SimPacemaker
 from thesan.worlds.simulated.platter import Platter
@@ -41,6 +45,12 @@ from thesan.worlds.simulated.world import SimWorld
 
 MGM_PORT: Final = 1094
 FST_PORT: Final = 1095
+DATA: Final = "/data"
+"""Where an MGM's disk is mounted."""
+ARCHIVE: Final = ArchiveSettings(
+    segment_bytes=64 * KIB, segment_seconds=5.0, block_bytes=16 * KIB, block_seconds=0.3
+)
+"""Small segments: a run of a minute closes many, and trims behind them."""
 ADMIN: Final = "admin"
 PATIENCE_SECONDS: Final = 60.0
 """How long a client's call goes on trying; longer than any drawn fault and its recovery."""
@@ -92,7 +102,9 @@ class Cluster:
             for name in self.mgm_names
         }
         self._engine_cuts = dict.fromkeys(self.mgm_names, 0)
-        self._stores = {name: MemoryStore() for name in self.mgm_names}
+        self._shelves = {name: Shelf() for name in self.mgm_names}
+        self._data: dict[str, MgmData] = {}
+        """What each MGM keeps on its own disk, as its last process saw it."""
         self._disturbed: dict[str, int] = {}
         self._calm_since: dict[str, float] = {}
         self.witnesses: list[EpochWitness] = []
@@ -107,6 +119,8 @@ class Cluster:
         for name in self.fst_names:
             for path in paths:
                 self.machine(name).mount(path)
+        for name in self.mgm_names:
+            self.machine(name).mount(DATA)
 
     # -- life ----------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -160,9 +174,9 @@ class Cluster:
         if process is not None and process.alive:
             return
         if machine in self.mgm_names:
-            store = self._stores[machine]
-            survivor = store.crash(self._dice.randint(0, store.unflushed_count))
-            self._stores[machine] = self._kept_stores.pop(machine, survivor)
+            shelf = self._shelves[machine]
+            shelf.crash(self._dice)
+            shelf.current = self._kept_stores.pop(machine, shelf.current)
             self._run_mgm(machine)
         elif machine in self.fst_names:
             self._run_fst(machine)
@@ -184,18 +198,22 @@ class Cluster:
         )
         dice = random.Random(f"{self.loop.seed} engine {process.number}")
         engine: Engine = MemoryEngine(self.journal, dice, self._weather[name])
-        store = self._stores[name]
-
-        async def flush() -> None:
-            await asyncio.get_running_loop().run_in_executor(None, store.flush)
-
+        shelf, disk = self._shelves[name], world.disk(DATA)
+        data = self._data[name] = MgmData(world, MemoryHome(shelf), disk, engine, ARCHIVE)
         thread = self.loop.network.thread(process, "pacemaker")
         own_line = MemoryEngine(
             self.journal, random.Random(f"{dice.random()}"), self._weather[name]
         )
         pacemaker = SimPacemaker(own_line, world.clock, thread)
-        mgm = self.mgms[name] = Mgm(world, config, engine, store, flush, pacemaker)
-        self._start(process, mgm.start(), "mgm")
+        mgm = self.mgms[name] = Mgm(
+            world, config, data.engine, shelf.current, data.flush, pacemaker, data
+        )
+
+        async def start() -> None:
+            await data.open()
+            await mgm.start()
+
+        self._start(process, start(), "mgm")
 
     def _run_fst(self, name: str) -> None:
         process = self.loop.network.process(name, "fst")
@@ -304,7 +322,8 @@ class Cluster:
 
     def age_store(self, mgm: str, *, empty: bool) -> None:
         """Keep the store of an MGM as it is now, or an empty one, for its next start."""
-        self._kept_stores[mgm] = MemoryStore() if empty else self._stores[mgm].as_after_crash()
+        current = self._shelves[mgm].current
+        self._kept_stores[mgm] = MemoryStore() if empty else current.as_after_crash()
 
     async def hand_over(self, mgm: str) -> None:
         """Ask the master to hand over to that MGM, as an operator would."""
@@ -343,12 +362,16 @@ class Cluster:
             weather.slow_factor = factor
 
     def trim_journal(self) -> None:
-        """Drop all that two MGMs (the only one) have durably, whatever a third still wants."""
-        stores = [store.as_after_crash() for store in self._stores.values()]
-        durable = sorted((Namespace(store).applied_seq for store in stores), reverse=True)
+        """Drop all that two MGMs (the only one) have durably, in store and closed segments,
+        whatever a third still wants."""
+        durable = sorted((self._durable(name) for name in self.mgm_names), reverse=True)
         owner = self.journal.owner
         if owner is not None:
             self.journal.trim(owner, Seq(durable[min(1, len(durable) - 1)]))
+
+    def _durable(self, mgm: str) -> int:
+        stored = Namespace(self._shelves[mgm].current.as_after_crash()).applied_seq
+        return min(stored, self._data[mgm].closed_through())
 
     # -- for the checkers ------------------------------------------------------------------------
     def platters(self) -> Iterator[Platter]:
