@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
-from thesan.core.leadership.decision import Claim, Situation, decide, is_eligible
+from thesan.core.leadership.decision import Claim, Situation, decide, is_eligible, next_look_s
 from thesan.core.leadership.timing import timing_of
+from thesan.core.model.limits import HANDOVER_LAG_ENTRIES_MAX
 
 TIMING = timing_of("normal")
 CALM = Situation(
@@ -77,8 +78,27 @@ def test_who_is_not_eligible_never_claims(changes, why, ground):
     found = verdict(**changes, **ground)
     assert found.claim is None
     assert why in found.why
-    assert not is_eligible(msgspec.structs.replace(CALM, **changes))
 
 
-def test_who_is_calm_is_eligible():
-    assert is_eligible(CALM)
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"applied": 50, "head": 50 + HANDOVER_LAG_ENTRIES_MAX}, True),
+        ({"applied": 49, "head": 50 + HANDOVER_LAG_ENTRIES_MAX}, False),
+        ({"is_answered": False}, False),
+        ({"fault": "disk"}, False),
+        ({"is_member": False}, False),
+    ],
+)
+def test_who_follows_closely_is_eligible(changes, expected):
+    assert is_eligible(msgspec.structs.replace(CALM, **changes)) is expected
+
+
+@pytest.mark.parametrize(
+    ("silence_s", "is_gone", "expected"),
+    [(0.1, False, 0.1), (1.17, False, 0.03), (1.5, False, 0.1), (0.7, True, 0.05)],
+)
+def test_the_look_that_decides_is_not_waited_for(silence_s, is_gone, expected):
+    now = msgspec.structs.replace(CALM, silence_s=silence_s, is_gone=is_gone)
+    assert next_look_s(now, TIMING) == pytest.approx(expected)

@@ -9,6 +9,7 @@ from enum import Enum
 import msgspec
 
 from thesan.core.leadership.timing import Timing
+from thesan.core.model.limits import HANDOVER_LAG_ENTRIES_MAX
 
 
 class Claim(Enum):
@@ -82,8 +83,17 @@ def decide(now: Situation, timing: Timing) -> Verdict:
 
 
 def is_eligible(now: Situation) -> bool:
-    """It could become master at once, if there were none."""
-    return now.is_answered and not now.fault and now.is_member and now.applied >= now.head
+    """It could become master within a moment, if there were none. While others write it is always
+    some entries behind."""
+    is_near = now.head - now.applied <= HANDOVER_LAG_ENTRIES_MAX
+    return now.is_answered and not now.fault and now.is_member and is_near
+
+
+def next_look_s(now: Situation, timing: Timing) -> float:
+    """Seconds until the next look can say more than this one: as a rule `probe_s`."""
+    limit_s = timing.silence_short_s if now.is_gone else timing.silence_s
+    left_s = limit_s - now.silence_s
+    return left_s if 0.0 < left_s < timing.probe_s else timing.probe_s
 
 
 def _nobody(now: Situation, timing: Timing) -> Verdict:

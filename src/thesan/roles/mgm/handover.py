@@ -30,7 +30,7 @@ def candidates(process: Process) -> list[Candidate]:
     return [
         Candidate(
             address=peer.address,
-            is_online=peer.is_online(now_s),
+            is_online=peer.is_online(now_s) and not peer.is_gone,
             is_eligible=peer.beat.eligible if peer.beat is not None else False,
             applied=peer.beat.applied if peer.beat is not None else 0,
             why=peer.beat.why if peer.beat is not None else "it has not said anything",

@@ -23,6 +23,8 @@ class Observer:
         """Why the last look failed; empty when it did not."""
         self.is_idle = False
         """True while this MGM is master: it knows without looking."""
+        self.pause_s = timing.probe_s
+        """Time between this look and the next."""
         self.detector = Detector(timing)
         self._engine = engine
         self._timing = timing
@@ -63,14 +65,16 @@ class Observer:
         return seen
 
     async def run(self) -> None:
-        """For ever, each `probe_s`."""
+        """For ever, each `probe_s`, or when a waiter said that it is worth it."""
         loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + self._timing.probe_s
+            began_s = loop.time()
+            self.pause_s = self._timing.probe_s
             if not self.is_idle:
                 await self.look()
                 waiting, self._waiting = self._waiting, []
                 for waiter in waiting:
                     if not waiter.done():
                         waiter.set_result(None)
-            await asyncio.sleep(max(0.0, due - loop.time()))
+            await asyncio.sleep(0)  # Who waited for the look says when the next one is wanted.
+            await asyncio.sleep(max(0.0, began_s + self.pause_s - loop.time()))

@@ -56,7 +56,9 @@ class Reign:
             except asyncio.CancelledError:
                 await self._abdicate(term)
                 raise
-            process.world.log.warning("mastership lost", epoch=process.epoch, reason=why)
+            log = process.world.log
+            note = log.info if self._is_handing_over else log.warning
+            note("mastership lost", epoch=process.epoch, reason=why)
             if term.master.pipeline.store_failure:
                 process.set_fault(f"its store failed: {why}", FAULT_SECONDS)
             await term.close()

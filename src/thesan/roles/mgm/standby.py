@@ -12,7 +12,14 @@ from collections.abc import Callable
 import msgspec
 
 from thesan.core.journal.entry import Entry
-from thesan.core.leadership.decision import Claim, Situation, Verdict, decide, is_eligible
+from thesan.core.leadership.decision import (
+    Claim,
+    Situation,
+    Verdict,
+    decide,
+    is_eligible,
+    next_look_s,
+)
 from thesan.core.leadership.lease import ReadLease
 from thesan.core.leadership.records import MEMBER_SECTION, SUCCESSOR_SECTION, successor_of
 from thesan.core.model.ids import Epoch, Seq
@@ -197,6 +204,7 @@ class Standby:
         situation = self._situation(seen)
         verdict = decide(situation, process.timing)
         process.is_eligible = is_eligible(situation)
+        process.observer.pause_s = next_look_s(situation, process.timing)
         if verdict.claim is None or seen is None:
             self._say(verdict.why)
             return None
