@@ -53,6 +53,8 @@ class DaemonSpec(msgspec.Struct, frozen=True):
     """File that takes its standard output and error."""
     program: str = ""
     """Path of a foreign program, which opens its sockets itself."""
+    stop_seconds: float = STOP_SECONDS_MAX
+    """Time to end after SIGTERM."""
 
 
 @dataclass
@@ -116,10 +118,17 @@ class Supervisor:
         await self._stopping.wait()
         await self._channel.close()
         for role in _STOP_ORDER:
-            await asyncio.gather(
-                *(self._stop(one) for one in self._children.values() if one.spec.role == role)
-            )
+            await self._stop_all([one for one in self._children.values() if one.spec.role == role])
         self._write_state()
+
+    async def _stop_all(self, children: list[_Child]) -> None:
+        """FSTs and engine members together; MGMs one by one, since a master that is stopped hands
+        over first, and had better not do so to one that is being stopped too."""
+        if children and children[0].spec.role == "mgm":
+            for child in reversed(children):
+                await self._stop(child)
+        else:
+            await asyncio.gather(*(self._stop(child) for child in children))
 
     def _end(self) -> None:
         self._stopping.set()
@@ -265,9 +274,9 @@ class Supervisor:
             child.signal(signal.SIGCONT)
             child.signal(signal.SIGTERM)
             try:
-                await asyncio.wait_for(process.wait(), STOP_SECONDS_MAX)
+                await asyncio.wait_for(process.wait(), child.spec.stop_seconds)
             except TimeoutError:
-                self._note(child, f"did not end in {STOP_SECONDS_MAX} s: killed")
+                self._note(child, f"did not end in {child.spec.stop_seconds:g} s: killed")
                 child.signal(signal.SIGKILL)
                 await process.wait()
         if child.task is not None:

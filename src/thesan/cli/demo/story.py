@@ -39,7 +39,10 @@ SAME_EVERYWHERE = (
     *("stat.boot", "configstatus", "stat.active"),
 )
 """Keys of `fs ls -m` that every MGM must show alike; the others are figures that change."""
-SKIPPED = {"__pycache__", "site-packages", "dist-packages", "test", "tests", "idlelib"}
+SKIPPED = {
+    *("__pycache__", "site-packages", "dist-packages", "test", "tests", "idlelib"),
+    *("encodings", "lib2to3", "distutils", "turtledemo"),
+}
 """Parts of the standard library that only make the story longer."""
 
 
