@@ -496,3 +496,42 @@ def test_node_ls_shows_mgms_and_the_engine(trio) -> None:
             ),
             ("engine", "memory", "online", "on"),
         ]
+
+
+class NearlyFull:
+    """In the place of MgmData: a disk."""
+
+    def __init__(self) -> None:
+        self.free = 1 << 40
+        self.error: OperationError | None = None
+
+    async def free_bytes(self) -> int:
+        if self.error is not None:
+            raise self.error
+        return self.free
+
+    def closed_through(self) -> int:
+        return 1 << 40
+
+
+def test_a_master_whose_disk_is_nearly_full_hands_over(trio) -> None:
+    trio.start()
+    disks = {bench.name: NearlyFull() for bench in trio.benches}
+    for bench in trio.benches:
+        bench.mgm.process.data = disks[bench.name]
+    old = trio.until_master()
+    trio.sleep(3)
+    disks[old.name].free = 1 << 20
+    trio.sleep(6)
+    new = trio.until_master(but=old)
+    assert new.admin("ns", "master").records[0]["ground"] == "handed over"
+    assert "1 MiB left" in old.mgm.process.fault
+    # While it is so, it is nobody's successor; when there is room again, it is.
+    disks[new.name].error = OperationError(errno.EIO, "dead")
+    trio.sleep(6)
+    third = trio.until_master(but=new)
+    assert third is not old
+    disks[old.name].free = 1 << 40
+    trio.sleep(30)
+    assert old.mgm.process.fault == ""
+    assert old.mgm.process.is_eligible

@@ -411,6 +411,13 @@ TROUBLES_PER_WINDOW_MAX: Final = 3
 """So many troubles within TROUBLES_WINDOW_SECONDS, and a master hands over by itself."""
 TROUBLES_WINDOW_SECONDS: Final = 60.0
 """A trouble that long ago counts no more."""
+MGM_FREE_BYTES_MIN: Final = 256 * MIB
+"""An MGM whose disk has less left hands over before a write fails: two memtables of the store and
+two segments of the journal."""
+MGM_DISK_SECONDS: Final = 5.0
+"""How often an MGM looks how full its disk is."""
+MGM_DISK_SECONDS_MAX: Final = 10.0
+"""A disk that does not say by then how full it is, is a fault too."""
 FAULT_SECONDS: Final = 30.0
 """An MGM whose store failed, or that handed over because of troubles, is not eligible for so long,
 unless it is alone."""

@@ -52,6 +52,7 @@ class MgmData:
     ) -> None:
         """`disk` is the data directory, `engine` stays the caller's."""
         log = world.log
+        self._disk = disk
         self.archive = Archive(disk, world.clock, log, engine.read, archive)
         self.engine: Engine = RecordedEngine(engine, self.archive)
         self.store: Store
@@ -69,6 +70,10 @@ class MgmData:
         self.store = await self._home.open()
         await self.archive.open()
         self._tasks.start("tend", self._tend())
+
+    async def free_bytes(self) -> int:
+        """What is left on the disk. Raises OperationError."""
+        return (await self._disk.usage()).free_bytes
 
     async def close(self) -> None:
         """Flush and release everything. The engine must still be open."""

@@ -15,7 +15,13 @@ from thesan.core.control.messages import Beat, Leader, MgmBeatReply
 from thesan.core.leadership.timing import Timing, timing_of
 from thesan.core.model.errors import Diverged, JournalError, OperationError, Trimmed
 from thesan.core.model.ids import Epoch, Seq
-from thesan.core.model.limits import NODE_COUNT_MAX
+from thesan.core.model.limits import (
+    MGM_DISK_SECONDS,
+    MGM_DISK_SECONDS_MAX,
+    MGM_FREE_BYTES_MIN,
+    NODE_COUNT_MAX,
+)
+from thesan.core.model.units import MIB
 from thesan.ports.engine import Engine
 from thesan.ports.pacemaker import Pacemaker
 from thesan.ports.store import Store
@@ -169,6 +175,23 @@ class Process:
     def set_fault(self, text: str, seconds: float) -> None:
         """This MGM had better not be master for so long: `text` says why, as a sentence."""
         self._fault, self._fault_until_s = text, self.now_s() + seconds
+
+    async def look_at_disk(self) -> str:
+        """Why this MGM had better not be master because of its disk; empty when it may. Who asks
+        every MGM_DISK_SECONDS keeps `fault` true."""
+        if self.data is None:
+            return ""
+        try:
+            async with asyncio.timeout(MGM_DISK_SECONDS_MAX):
+                free = await self.data.free_bytes()
+        except (OperationError, TimeoutError) as error:
+            why = f"its disk does not answer: {error}"
+        else:
+            if free >= MGM_FREE_BYTES_MIN:
+                return ""
+            why = f"its disk has {free // MIB} MiB left"
+        self.set_fault(why, MGM_DISK_SECONDS_MAX + 2 * MGM_DISK_SECONDS)
+        return why
 
     @property
     def fault(self) -> str:

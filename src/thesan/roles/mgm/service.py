@@ -38,6 +38,7 @@ from thesan.core.model.limits import (
     JOURNAL_RETRY_SECONDS,
     LOOP_BLOCKED_SECONDS,
     LOOP_TURN_SECONDS,
+    MGM_DISK_SECONDS,
     ROLE_RETRY_SECONDS_MAX,
 )
 from thesan.core.namespace import queries
@@ -208,6 +209,7 @@ class Mgm:
         self._tasks.start("peers", self.process.peers.run(self._tasks))
         self._tasks.start("news", self._spread_news())
         self._tasks.start("turns", self._tell_turns())
+        self._tasks.start("disk", self._look_at_disk())
         self._tasks.start("role", self._live())
 
     @property
@@ -407,6 +409,15 @@ class Mgm:
                     self._tasks.start("own hand over", self._hand_over_by_itself(reign, why))
             due_s = self._loop.time() + LOOP_TURN_SECONDS
             await asyncio.sleep(LOOP_TURN_SECONDS)
+
+    async def _look_at_disk(self) -> None:
+        """A master whose disk is nearly full hands over while it still can write."""
+        while True:
+            why = await self.process.look_at_disk()
+            reign = self._reigning
+            if why and reign is not None and not self.process.is_alone:
+                await self._hand_over_by_itself(reign, why)
+            await asyncio.sleep(MGM_DISK_SECONDS)
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         self._world.log.error("task failed", task=name, reason=repr(error))
