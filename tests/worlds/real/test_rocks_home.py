@@ -1,13 +1,24 @@
 """The directories of a RocksDB home: a kill between any two steps leaves one whole store."""
 
 import asyncio
+import random
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from thesan.core.journal.entry import crc_of, encode
 from thesan.core.model.errors import StoreError
+from thesan.core.model.ids import Epoch, Seq
+from thesan.core.namespace.ops import ConfigSet, encode_op
+from thesan.core.namespace.state import Namespace
+from thesan.ports.engine import Owner
+from thesan.worlds.real.engines import open_engine
 from thesan.worlds.real.rocks_home import RocksHome
 from thesan.worlds.real.rocks_store import RocksStore
+from thesan.worlds.simulated.memory_store import MemoryStore
 
 
 def put(path: Path, value: bytes) -> None:
@@ -66,3 +77,71 @@ def test_many_switches(tmp_path):
         assert names == ["CURRENT", "namespace.5"]
 
     asyncio.run(main())
+
+
+_FOLLOWER = """
+import asyncio, sys
+from thesan.core.namespace.state import Namespace
+from thesan.io.journal.archive import ArchiveSettings
+from thesan.io.journal.replay import Reader
+from thesan.roles.mgm.data import MgmData
+from thesan.roles.mgm.replica import Replica
+from thesan.worlds.real.engines import open_engine
+from thesan.worlds.real.log import RealLog
+from thesan.worlds.real.rocks_home import RocksHome
+from thesan.worlds.real.world import RealWorld
+
+async def main(path, spec, say):
+    world = RealWorld(RealLog(path=path + ".log"))
+    engine = await open_engine(spec)
+    settings = ArchiveSettings(segment_bytes=20000, block_seconds=0.01)
+    data = MgmData(world, RocksHome(path), world.disk(path), engine, settings)
+    await data.open()
+    await data.check()
+    replica = Replica(Namespace(data.store), data.store)
+    print(say, replica.position.seq, flush=True)
+    reader = Reader(data.engine, replica.position, replica.apply)
+    position = await reader.catch_up()
+    await data.archive.written()
+    print("end", position.seq, replica.namespace.digest.hex(), data.archive.first, flush=True)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def _journal(path: str, entries: int) -> bytes:
+    """A journal of that many entries; the state digest at its end."""
+    engine = await open_engine(f"sqlite:{path}")
+    owner = Owner("a:1", Epoch(1), "a:1", 1)
+    await engine.take_over(None, owner)
+    truth, crc, number = Namespace(MemoryStore()), 0, 0
+    for seq in range(1, entries + 1):
+        ops = []
+        for _ in range(20):
+            number += 1
+            ops.append(ConfigSet("space", f"s{number % 500}", b"%d" % number))
+            truth.apply(ops[-1], number)
+        data = encode(owner.epoch, Seq(seq), crc, [encode_op(op) for op in ops], truth.digest)
+        await engine.append(owner, Seq(seq), data)
+        crc = crc_of(data)
+        truth.settle(truth.take_changes(number, seq, 1, crc))
+    await engine.close()
+    return truth.digest
+
+
+def test_killed_without_a_log_it_replays_to_the_same_digest(tmp_path):
+    """The store's own log is off: a SIGKILL loses what was not flushed, and the journal has it."""
+    digest = asyncio.run(_journal(str(tmp_path / "journal.db"), 300))
+    data = tmp_path / "data"
+    data.mkdir()
+    argv = [sys.executable, "-c", _FOLLOWER, str(data), f"sqlite:{tmp_path}/journal.db"]
+    dice = random.Random(1)
+    for number in range(4):
+        with subprocess.Popen([*argv, "begun"], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("begun")
+            if number % 2:
+                time.sleep(dice.random() * 0.2)
+            process.kill()
+    done = subprocess.run([*argv, "last"], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == f"end 300 {digest.hex()} 1"
