@@ -78,7 +78,11 @@ def _case(name: str, options: argparse.Namespace) -> list[Result]:
                 _place(name, options, failures) as root,
                 bed(root, Settings(engine=options.engine)) as one,
             ):
-                repeat(one, case, options.runs - len(done), tell, xrdcp=not options.no_xrdcp)
+                if not options.no_xrdcp:
+                    one.start_xrdcp()
+                repeat(one, case, options.runs - len(done), tell)
+                late = [event for event in one.stop_xrdcp() if not event.ok]
+                done[-1].xrdcp_errors += [f"{e.op} {e.path}: {e.error}" for e in late]
                 for crash in one.cluster.crashes():
                     print(f"  CRASH {crash}", flush=True)
         except BedError as error:

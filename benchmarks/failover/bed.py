@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from benchmarks.failover.cluster import REPOSITORY, Cluster, Settings
 from benchmarks.failover.network import BedError, remove_forsaken
 from benchmarks.failover.record import Event, FsSighting, Sighting, Verdict, load
 from benchmarks.failover.views import Desk, bad_filesystems, compare, until_equal
+from benchmarks.failover.xrdcp import COPY_SECONDS_MAX
 from thesan.core.model.errors import ThesanError
 from thesan.worlds.real import library
 
@@ -31,6 +32,7 @@ WHOLE_SECONDS_MAX = 60.0
 """Time for a cluster to be whole again by itself; then somebody had to go there."""
 CLIENTS_READY_SECONDS_MAX = 60.0
 VERDICT_SECONDS_MAX = 180.0
+XRDCP_LOOPS = 2
 POLL_SECONDS = 0.05
 WORLD_WRITABLE = 0o777
 """xrdcp comes as a user of another host, whom the instance takes for nobody."""
@@ -41,18 +43,11 @@ class Clients:
     """Client processes of one run, and where their records are."""
 
     lanes: "subprocess.Popen[str]"
-    xrdcp: "subprocess.Popen[str] | None"
-    lane_record: Path
-    xrdcp_record: Path
-    output: list[str] = field(default_factory=list)
+    record: Path
 
     def events(self) -> list[Event]:
         """What the lanes saw so far."""
-        return _events(self.lane_record)
-
-    def xrdcp_events(self) -> list[Event]:
-        """What xrdcp saw so far."""
-        return _events(self.xrdcp_record)
+        return _events(self.record)
 
 
 def _events(path: Path) -> list[Event]:
@@ -68,6 +63,8 @@ class Bed:
         self._runner = asyncio.Runner()
         self._prober: subprocess.Popen[str] | None = None
         self._spawned: list[subprocess.Popen[str]] = []
+        self._xrdcp: list[tuple[subprocess.Popen[str], Path]] = []
+        self._looked_at = 0.0
         self.sight_record = cluster.root / "sightings.jsonl"
         self.fs_record = cluster.root / "filesystems.jsonl"
         login = library.login_settings(keytab=str(cluster.keytab))
@@ -198,28 +195,49 @@ class Bed:
         if len(self.cluster.fsts) > 1:
             self.ask(work())
 
-    def start_clients(self, name: str, *, rate: float = 20.0, xrdcp: bool = True) -> Clients:
-        """Lanes and xrdcp, in directories of their own; returns when all of them work."""
+    def start_clients(self, name: str, *, rate: float = 20.0) -> Clients:
+        """Lanes in a directory of their own; returns when all of them work."""
         root = self.cluster.root / "clients" / name
         root.mkdir(parents=True, exist_ok=True)
         words = [sys.executable, "-m", "benchmarks.failover.lanes", self.cluster.url]
         words += [f"/{name}", str(root / "lanes.jsonl"), str(self.cluster.keytab), str(rate)]
-        clients = Clients(
-            self._spawn("c1", words, root / "lanes.log"),
-            None,
-            root / "lanes.jsonl",
-            root / "xrdcp.jsonl",
-        )
-        if xrdcp:
-            self.ask(self._open_to_all(f"/{name}-xrdcp"))
-            addresses = ",".join(self.cluster.mgm_address(host) for host in self.cluster.mgms)
-            words = [sys.executable, "-m", "benchmarks.failover.xrdcp", addresses]
-            words += [f"/{name}-xrdcp", str(root / "xrdcp.jsonl"), str(root / "xrdcp")]
-            clients.xrdcp = self._spawn("c1", words, root / "xrdcp.log")
+        clients = Clients(self._spawn("c1", words, root / "lanes.log"), root / "lanes.jsonl")
         self._expect(clients.lanes, "ready", "the lanes work", root / "lanes.log")
-        if clients.xrdcp is not None:
-            self._expect(clients.xrdcp, "ready", "xrdcp works", root / "xrdcp.log")
         return clients
+
+    def start_xrdcp(self, count: int = XRDCP_LOOPS) -> None:
+        """Loops of xrdcp that go on over all runs: after the loss of a host, XRootD's client may
+        sleep for its whole connection window (120 s), and no run shall wait for that."""
+        addresses = ",".join(self.cluster.mgm_address(host) for host in self.cluster.mgms)
+        for number in range(count):
+            name = f"xrdcp{number}"
+            root = self.cluster.root / "clients" / name
+            root.mkdir(parents=True, exist_ok=True)
+            self.ask(self._open_to_all(f"/{name}"))
+            words = [sys.executable, "-m", "benchmarks.failover.xrdcp", addresses]
+            words += [f"/{name}", str(root / "events.jsonl"), str(root / "work")]
+            process = self._spawn("c1", words, root / "loop.log")
+            self._xrdcp.append((process, root / "events.jsonl"))
+        for process, record in self._xrdcp:
+            self._expect(process, "ready", "xrdcp works", record.with_name("loop.log"))
+
+    def new_xrdcp_events(self) -> list[Event]:
+        """What xrdcp saw since this was asked the last time."""
+        since, self._looked_at = self._looked_at, time.monotonic()
+        return [
+            event
+            for _, record in self._xrdcp
+            for event in _events(record)
+            if since < event.ended <= self._looked_at
+        ]
+
+    def stop_xrdcp(self) -> list[Event]:
+        """End the loops after the copies under way; what they saw since they were asked last."""
+        for process, _ in self._xrdcp:
+            _tell(process)
+        for process, _ in self._xrdcp:
+            process.wait(COPY_SECONDS_MAX + 10)
+        return self.new_xrdcp_events()
 
     async def _open_to_all(self, path: str) -> None:
         async with library.connect(
@@ -231,17 +249,10 @@ class Bed:
     def stop_clients(self, clients: Clients) -> Verdict:
         """End them after what is under way, read everything back, judge."""
         _tell(clients.lanes)
-        if clients.xrdcp is not None:
-            _tell(clients.xrdcp)
-        log = clients.lane_record.with_name("lanes.log")
+        log = clients.record.with_name("lanes.log")
         line = self._line(clients.lanes, "the verdict", VERDICT_SECONDS_MAX, log)
         verdict = msgspec.convert(json.loads(line), type=Verdict)
         clients.lanes.wait(VERDICT_SECONDS_MAX)
-        if clients.xrdcp is not None:
-            clients.xrdcp.wait(VERDICT_SECONDS_MAX)
-        for process in (clients.lanes, clients.xrdcp):
-            if process in self._spawned:
-                self._spawned.remove(process)
         return verdict
 
     def _spawn(self, host: str, words: Sequence[str], log: Path) -> "subprocess.Popen[str]":

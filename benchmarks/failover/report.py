@@ -84,7 +84,8 @@ def line(result: Result) -> str:
         f"{result.master} -> {result.new_master or result.master}, "
         f"takeover {result.takeover:.2f} s, "
         f"equal {result.equal_after:.2f} s, whole {result.whole_after:.1f} s, "
-        f"before {result.quiet_gap:.2f} s"
+        f"before {result.quiet_gap:.2f} s, xrdcp {result.xrdcp_copies} copies, "
+        f"slowest {result.xrdcp_slowest:.1f} s"
     )
     faults = result.faults
     shown = [f"    {fault}"[:400] for fault in faults[:6]]

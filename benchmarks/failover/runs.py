@@ -58,6 +58,8 @@ class Result(msgspec.Struct):
     whole_after: float = 0.0
     errors: list[str] = msgspec.field(default_factory=list)
     """What thesan's clients saw."""
+    xrdcp_copies: int = 0
+    xrdcp_slowest: float = 0.0
     xrdcp_errors: list[str] = msgspec.field(default_factory=list)
     xrdcp_errors_on_dead: list[str] = msgspec.field(default_factory=list)
     """Of xrdcp, at the FST that died with the host."""
@@ -97,12 +99,11 @@ class Result(msgspec.Struct):
 class Run:
     """`Run(bed, case, number).execute()`. The bed is whole before, and after unless it says so."""
 
-    def __init__(self, bed: Bed, case: Case, number: int, *, xrdcp: bool = True) -> None:
+    def __init__(self, bed: Bed, case: Case, number: int) -> None:
         self.bed = bed
         # One MGM alone has nobody to follow it: it comes back.
         self.case = case if len(bed.cluster.mgms) > 1 else replace(case, moves=None)
         self.result = Result(case.name, number)
-        self._xrdcp = xrdcp
         self._dice = random.Random(f"{case.name} {number}")
         self._struck = 0.0
         self._healed = 0.0
@@ -116,7 +117,7 @@ class Run:
         case.arrange(bed, master)
         fsts = self._fst_pids()
         name = f"{case.name}-{result.run}-{int(time.monotonic() * 10)}"
-        clients = bed.start_clients(name, xrdcp=self._xrdcp)
+        clients = bed.start_clients(name)
         try:
             time.sleep(WARM_SECONDS + self._dice.uniform(0, PHASE_SECONDS))
             self._strike(clients, master)
@@ -193,7 +194,7 @@ class Run:
         result.gap, result.gap_lane = worst[0].seconds, worst[0].lane
         result.gaps = {one.lane: one.seconds for one in worst}
         result.errors = [_say(event) for event in errors(events, 0.0, end + 1e9)]
-        self._judge_xrdcp(clients)
+        self._judge_xrdcp()
         result.lost = verdict.faults
         result.acknowledged = verdict.acknowledged
         excused = {result.master} if case.name == "kill-daemons" or case.host_dies else set()
@@ -204,12 +205,17 @@ class Run:
         ]
         self._judge_sightings(start, end)
 
-    def _judge_xrdcp(self, clients: Clients) -> None:
-        dead = self.bed.network.address(self.result.master) + ":1095"
-        for event in clients.xrdcp_events():
+    def _judge_xrdcp(self) -> None:
+        """Copies that ended since the last run, whatever run they began in."""
+        result = self.result
+        dead = self.bed.network.address(result.master) + ":1095"
+        events = self.bed.new_xrdcp_events()
+        result.xrdcp_copies = len(events)
+        result.xrdcp_slowest = max((event.ended - event.began for event in events), default=0.0)
+        for event in events:
             if not event.ok:
                 on_dead = self.case.host_dies and event.place == dead
-                kind = self.result.xrdcp_errors_on_dead if on_dead else self.result.xrdcp_errors
+                kind = result.xrdcp_errors_on_dead if on_dead else result.xrdcp_errors
                 kind.append(_say(event))
 
     def _judge_sightings(self, start: float, end: float) -> None:
@@ -238,13 +244,11 @@ def _say(event: Event) -> str:
     return f"{event.lane} {event.op} {event.path} {event.ended - event.began:.1f} s: {event.error}"
 
 
-def repeat(
-    bed: Bed, case: Case, count: int, tell: Callable[[Result], None], *, xrdcp: bool = True
-) -> list[Result]:
+def repeat(bed: Bed, case: Case, count: int, tell: Callable[[Result], None]) -> list[Result]:
     """`count` runs on one bed, until one leaves it in pieces."""
     results = []
     for number in range(1, count + 1):
-        result = Run(bed, case, number, xrdcp=xrdcp).execute()
+        result = Run(bed, case, number).execute()
         tell(result)
         results.append(result)
         if result.manual_steps:

@@ -35,7 +35,18 @@ NS_KEYS: Final = ("ns.total.files", "ns.total.directories", "ns.master", "ns.epo
 VOLATILE: Final = (
     *("heartbeat", "age", "lag", "load", "rtt", "uptime", "rss", "cpu", "clock", "delta", "since"),
     *("stat.disk", "stat.net", "stat.ropen", "stat.wopen", "stat.statfs", "used", "free", "filled"),
-    *("nofs", "dev", "bytes", "files", "balancer", "sys.", "avg.", "sum.", "sig."),
+    *(
+        "sched.capacity",
+        "nofs",
+        "dev",
+        "bytes",
+        "files",
+        "balancer",
+        "sys.",
+        "avg.",
+        "sum.",
+        "sig.",
+    ),
 )
 """Parts of keys whose values change from one moment to the next, or differ by who is asked."""
 
