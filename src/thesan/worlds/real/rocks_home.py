@@ -12,6 +12,7 @@ left over and goes at the next start. SIGKILL anywhere leaves one whole store.
 import asyncio
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
@@ -133,6 +134,7 @@ class RocksHome:
             pairs: list[tuple[bytes, bytes]] = []
             at, size = start, 0
             while size < bytes_max:
+                began_s = time.perf_counter()
                 rows = store.scan(at, end, _PAGE_PAIRS)
                 for row in rows:
                     pairs.append(row)
@@ -142,6 +144,8 @@ class RocksHome:
                 if len(rows) < _PAGE_PAIRS:
                     break
                 at = rows[-1][0] + b"\0"
+                # The event loop wants the interpreter lock too: it gets half of the time.
+                time.sleep(time.perf_counter() - began_s)
             return pairs
 
         return await _run(work)
