@@ -20,6 +20,17 @@ def test_figures(cluster) -> None:
     assert {one.name for one in figures.op_figures} >= {"Mkdir", "Open", "Commit", "Query"}
 
 
+def test_what_troubled_the_last_look_of_a_standby_is_no_news_of_a_master(cluster) -> None:
+    """A master does not look: it would show the trouble for as long as it reigns."""
+    context = cluster.mgm.master.context
+    observer = cluster.mgm.process.observer
+    observer.trouble = "the journal engine did not answer"
+    assert context.figures().engine_detail == ""
+    observer.is_idle = False
+    assert context.figures().engine_detail == "the journal engine did not answer"
+    observer.is_idle = True
+
+
 def test_names_and_load(bench) -> None:
     context = bench.mgm.master.context
     assert context.user_name(1001) == "alice"

@@ -103,7 +103,10 @@ class MasterContext:
             why=process.why,
             lag=process.lag(),
             age_ms=master.age_ms(),
-            engine_detail=process.observer.trouble or engine.detail,
+            # A master does not look: what troubled its last look says nothing of now.
+            engine_detail=engine.detail
+            if process.observer.is_idle
+            else process.observer.trouble or engine.detail,
         )
 
     def mgms(self) -> list[MgmState]:
