@@ -179,6 +179,17 @@ def test_what_a_dead_process_left_unsaid_is_no_failure(loop):
     assert not loop.trace.failures
 
 
+def test_a_loop_around_tiny_sleeps_is_a_failure(loop, monkeypatch):
+    monkeypatch.setattr("thesan.worlds.simulated.loop.TURNS_IN_A_SECOND_MAX", 1000)
+
+    async def creep():
+        while True:
+            await asyncio.sleep(0.0001)
+
+    with pytest.raises(Failure, match="creeps"):
+        loop.run_until_complete(creep())
+
+
 def test_a_paused_process_catches_up(loop):
     steps = []
 

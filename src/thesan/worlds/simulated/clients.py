@@ -15,6 +15,7 @@ from thesan.roles.client.filesystem import Filesystem, connect
 from thesan.roles.client.router import Body
 from thesan.roles.client.transfer import Upload, download, may_begin_again, upload
 from thesan.roles.client.url import Url
+from thesan.worlds.simulated.clock import START_NS
 from thesan.worlds.simulated.world import SimWorld
 
 MARK: Final = "user.mark"
@@ -89,7 +90,9 @@ class LibraryCalls:
         """(value, journal entry) of a counter, at an MGM in any role that has entry `seq`."""
         message = FileOp("lstat", path, {"any": True, "seq": seq})
         reply = _file_op(await self.at(mgm).control(message))
-        return int(reply.result["mtime_ns"]) // NS_PER_S, reply.seq
+        value = int(reply.result["mtime_ns"]) // NS_PER_S
+        # Before it is advanced first, its time is that of its making: long after any count.
+        return value if value < START_NS // NS_PER_S else 0, reply.seq
 
     async def put(self, path: str, data: bytes, *, exclusive: bool) -> None:
         """As `thesan cp` does: tried again until it is known, then its checksum compared."""

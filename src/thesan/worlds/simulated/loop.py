@@ -30,6 +30,8 @@ _T = TypeVar("_T")
 
 TURNS_AT_ONE_INSTANT_MAX: Final = 100_000
 """More turns without time passing are a livelock, for instance a loop around sleep(0)."""
+TURNS_IN_A_SECOND_MAX: Final = 300_000
+"""More are a loop around tiny sleeps: a machine would burn a core there."""
 TIMERS_CANCELLED_MIN: Final = 256
 """Cancelled timers below this count are not worth a rebuild of the heap."""
 WORKER_SECONDS_MEAN: Final = 0.002
@@ -61,6 +63,8 @@ class SimLoop(asyncio.BaseEventLoop):
         """True virtual seconds: what the world itself goes by, whatever a machine believes."""
         self._drifts = False
         self._turns_here = 0
+        self._turns_this_second = 0
+        self._next_second = START_SECONDS
         self._timers: list[tuple[float, int, int, asyncio.TimerHandle]] = []
         self._timer_count = 0
         self._cancelled_count = 0
@@ -177,7 +181,13 @@ class SimLoop(asyncio.BaseEventLoop):
             self._cancelled_count -= 1
         if not timers:
             raise Failure(f"deadlock: nothing is left to happen: {self.waiting()}")
+        self._turns_this_second += 1
         if timers[0][0] > self.now:
+            if timers[0][0] >= self._next_second:
+                self._next_second = timers[0][0] + 1.0
+                self._turns_this_second = 0
+            elif self._turns_this_second > TURNS_IN_A_SECOND_MAX:
+                raise Failure(f"busy: time creeps at {self.now}: {self.waiting()}")
             self.now = timers[0][0]
             self._turns_here = 0
 

@@ -13,7 +13,16 @@ VIEWS: Final = (
     ("config", "ls"),
 )
 """Questions that all MGMs have to answer alike at rest."""
-VOLATILE: Final = ("heartbeat", "age", "stat.timestamp", "stat.sockets", "stat.disk", "stat.net")
+VOLATILE: Final = (
+    "heartbeat",
+    "age",
+    "stat.timestamp",
+    "stat.sockets",
+    "stat.disk",
+    "stat.net",
+    "sys.uptime",
+    "sys.sockets",
+)
 """Beginnings and ends of keys whose values are of a moment, not of the instance."""
 Records = list[dict[str, Any]]
 
