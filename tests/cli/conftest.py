@@ -12,7 +12,7 @@ import pytest
 from thesan.cli.context import Context
 from thesan.cli.demo import lifecycle
 from thesan.cli.main import main
-from thesan.core.control.messages import AdminReply
+from thesan.core.control.messages import Admin, AdminReply
 
 
 class Recorder:
@@ -42,7 +42,11 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
         return asyncio.run(run())
 
+    def ask_whoever(_: Context, message: Admin) -> AdminReply:
+        return asyncio.run(fake.admin(message.noun, message.verb, **message.args))
+
     monkeypatch.setattr(Context, "with_filesystem", with_filesystem)
+    monkeypatch.setattr(Context, "ask_whoever", ask_whoever)
     monkeypatch.setenv("THESAN_MGM_URL", "root://nowhere:1")
     return fake
 

@@ -1,6 +1,7 @@
 """One MGM asked by itself."""
 
 import asyncio
+import errno
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from thesan.cli import probe
 from thesan.cli.probe import MgmLook, look, look_at_all, master_of
-from thesan.core.control.messages import Leader, Watch, encode_reply
+from thesan.core.control.messages import Admin, AdminReply, Leader, Watch, encode_reply
 from thesan.core.model.errors import OperationError
 from thesan.core.wire.numbers import Status
 from thesan.roles.client.url import Endpoint, parse_url
@@ -59,6 +60,41 @@ def test_the_master_is_the_one_with_the_highest_epoch() -> None:
     ]
     assert master_of(looks) == looks[1]
     assert master_of(looks[2:]) is None
+
+
+def whoever(*addresses: str) -> Any:
+    return asyncio.run(probe.ask_whoever(addresses, Admin("fs", "ls")))
+
+
+def test_the_first_answer_wins_and_nobody_waits_for_the_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def pages(endpoint: Endpoint, message: Admin, seconds: float) -> AdminReply:
+        match endpoint.host:
+            case "dead":
+                await asyncio.sleep(3600)
+            case "elsewhere":
+                raise OperationError(errno.EAGAIN, "does not answer that itself")
+            case "refuses":
+                raise OperationError(errno.EPERM, "not for you")
+        return AdminReply(records=[{"of": endpoint.host}])
+
+    async def look(addresses: Any, seconds: float = 0.0) -> list[MgmLook]:
+        return [MgmLook("elsewhere:1", "master", mgms=("elsewhere:1", "c:1"))]
+
+    monkeypatch.setattr(probe, "_all_pages", pages)
+    monkeypatch.setattr(probe, "look_at_all", look)
+    assert whoever("dead:1", "elsewhere:1", "b:1").records == [{"of": "b"}]
+    # Nobody of those that were named: a member that they know.
+    assert whoever("elsewhere:1").records == [{"of": "c"}]
+    with pytest.raises(OperationError, match="not for you"):
+        whoever("refuses:1", "dead:1")
+
+
+def test_when_nobody_answers_it_is_said_who_was_asked(unused_port: int) -> None:
+    with pytest.raises(OperationError, match=f"asked 127.0.0.1:{unused_port}") as caught:
+        whoever(f"127.0.0.1:{unused_port}")
+    assert caught.value.errno == errno.EHOSTUNREACH
 
 
 @pytest.mark.system

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from thesan.core.model.errors import ConfigError
 
 if TYPE_CHECKING:
+    from thesan.core.control.messages import Admin, AdminReply
     from thesan.roles.client.filesystem import Filesystem
 
 _T = TypeVar("_T")
@@ -68,3 +69,16 @@ class Context:
                     notice.cancel()
 
         return asyncio.run(run())
+
+    def ask_whoever(self, message: "Admin") -> "AdminReply":
+        """An admin read, answered by the MGM of the URL that does so first."""
+        import asyncio
+
+        from thesan.cli.probe import ask_whoever
+        from thesan.roles.client.url import parse_url
+
+        if self.act_as is not None:
+            message.args["act_as"] = list(self.act_as)
+        url = self.url()
+        url = url if "://" in url else f"root://{url}"
+        return asyncio.run(ask_whoever([str(one) for one in parse_url(url).endpoints], message))

@@ -12,6 +12,8 @@ from typing import Final
 import msgspec
 
 from thesan.core.control.messages import (
+    Admin,
+    AdminReply,
     Leader,
     Reply,
     Request,
@@ -19,15 +21,18 @@ from thesan.core.control.messages import (
     decode_reply,
     encode_request,
 )
-from thesan.core.model.errors import ControlError, OperationError, ThesanError
+from thesan.core.model.errors import ControlError, OperationError, Retry, ThesanError
 from thesan.core.wire import requests as rq
 from thesan.core.wire.numbers import NO_SID, QueryCode, Status
+from thesan.io.tasks import TaskOwner
 from thesan.io.transport.client import ClientConnection, LoginSettings, dial, error_of
 from thesan.roles.client.url import Endpoint, parse_endpoints
 from thesan.worlds.real.library import login_settings
 
 LOOK_SECONDS_MAX: Final = 2.0
 """Time for one MGM to say what it is: one that takes longer is not there for a person."""
+FIRST_SECONDS_MAX: Final = 1.0
+"""Time for the MGMs of the URL to answer a read before all members are looked for."""
 
 
 class MgmLook(msgspec.Struct, frozen=True):
@@ -104,3 +109,68 @@ def master_of(looks: Sequence[MgmLook]) -> MgmLook | None:
     """The one that says it is master; of several, the one with the highest epoch."""
     masters = [one for one in looks if one.role == "master"]
     return max(masters, key=lambda one: one.epoch, default=None)
+
+
+async def ask_whoever(addresses: Sequence[str], message: Admin) -> AdminReply:
+    """An admin read from the MGM that answers first; those that are not in `addresses` are asked
+    too when nobody of them does. Raises OperationError: an MGM's own, EHOSTUNREACH when none
+    answers."""
+    reply = await _first(addresses, message, FIRST_SECONDS_MAX)
+    if reply is not None:
+        return reply
+    known = {one: None for look in await look_at_all(addresses) for one in look.mgms}
+    reply = await _first([*known] or addresses, message, LOOK_SECONDS_MAX)
+    if reply is not None:
+        return reply
+    text = f"no MGM answers this: asked {', '.join([*known] or addresses)}"
+    raise OperationError(errno.EHOSTUNREACH, text)
+
+
+async def _first(addresses: Sequence[str], message: Admin, seconds: float) -> AdminReply | None:
+    """The first answer of all, a refusal too; None when nobody gives one."""
+    loop = asyncio.get_running_loop()
+    first: asyncio.Future[AdminReply] = loop.create_future()
+    tasks = TaskOwner("whoever")
+
+    async def one(address: str) -> None:
+        try:
+            reply = await _all_pages(parse_endpoints(address)[0], message, seconds)
+        except ThesanError as error:
+            # Of those that are not there, or send elsewhere, another one may know better.
+            if error.retry is Retry.NEVER and not first.done():
+                first.set_exception(error)
+            return
+        if not first.done():
+            first.set_result(reply)
+
+    running = [tasks.start(address, one(address)) for address in addresses]
+    try:
+        async with asyncio.timeout(seconds):
+            everybody = asyncio.gather(*running)
+            everybody.add_done_callback(lambda _: first.done() or first.cancel())
+            return await first
+    except (TimeoutError, asyncio.CancelledError):
+        current = asyncio.current_task()
+        if current is not None and current.cancelling():
+            raise
+        return None
+    finally:
+        await tasks.close()
+
+
+async def _all_pages(endpoint: Endpoint, message: Admin, seconds: float) -> AdminReply:
+    async with at(endpoint, seconds) as connection:
+        whole: AdminReply | None = None
+        page = ""
+        while whole is None or page:
+            args = {**message.args, "page": page} if page else message.args
+            reply = await ask(connection, Admin(message.noun, message.verb, args), seconds)
+            if not isinstance(reply, AdminReply):
+                raise OperationError(errno.EPROTO, f"{endpoint} answered {type(reply).__name__}")
+            if whole is None:
+                whole = reply
+            else:
+                whole.records += reply.records
+            page = reply.next_page
+        whole.next_page = ""
+        return whole

@@ -5,11 +5,12 @@ import errno
 import sys
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any, assert_never
+from typing import Any
 
 from thesan.cli.context import SILENCE_SECONDS, Context, Output
 from thesan.cli.render import Column, Record, show
-from thesan.core.control.messages import AdminReply
+from thesan.core.authority.commands import find
+from thesan.core.control.messages import Admin, AdminReply
 from thesan.core.model.errors import OperationError
 from thesan.roles.client.filesystem import Filesystem
 
@@ -18,9 +19,9 @@ class Routing(Enum):
     """Which MGM may answer a command that only reads."""
 
     AS_SAID = "as said"
-    """The master, or with --any whoever is asked first."""
+    """The master, or with --any whoever answers first."""
     ANY = "any"
-    """Whoever is asked first: for what is wanted most while there is no master."""
+    """Whoever answers first: for what is wanted most while there is no master."""
 
 
 def ask(
@@ -28,17 +29,17 @@ def ask(
 ) -> AdminReply:
     """Send one admin command; arguments that are None are left out."""
     given = {name: value for name, value in args.items() if value is not None}
-    match routing:
-        case Routing.AS_SAID if not context.any_mgm:
-            given["leader"] = True
-        case Routing.AS_SAID | Routing.ANY:
-            pass
-        case _:
-            assert_never(routing)
+    wants_any = context.any_mgm or routing is Routing.ANY
+    if wants_any and not find(noun, verb).mutates:
+        reply = context.ask_whoever(Admin(noun, verb, given))
+        if context.any_mgm and reply.age_ms and context.output is Output.TABLE:
+            print(f"thesan: a standby's answer, {reply.age_ms} ms old", file=sys.stderr)
+        return reply
+    given["leader"] = True
 
     async def work(fs: Filesystem) -> AdminReply:
         def tell() -> None:
-            if "leader" in given and len(fs.router.pool):
+            if len(fs.router.pool):
                 print(
                     "thesan: no master answers at the moment, trying on (Ctrl-C ends it; "
                     "`thesan --any ...` asks a standby, `thesan ns master` tells more)",
@@ -51,10 +52,7 @@ def ask(
         finally:
             notice.cancel()
 
-    reply = context.with_filesystem(work)
-    if context.any_mgm and reply.age_ms and context.output is Output.TABLE:
-        print(f"thesan: a standby's answer, {reply.age_ms} ms old", file=sys.stderr)
-    return reply
+    return context.with_filesystem(work)
 
 
 def print_records(context: Context, records: Sequence[Record], columns: Sequence[Column]) -> int:
