@@ -5,7 +5,9 @@ import asyncio
 import msgspec
 
 from thesan.core.control.messages import (
+    Admin,
     AdminReply,
+    FileOp,
     FileOpReply,
     InquireReply,
     Leader,
@@ -63,3 +65,19 @@ def test_a_standby_does_not_know():
     view.has_changed = True
     assert asyncio.run(view.ask_for(STAT)) is STAT
     assert (view.seq, view.has_changed) == (0, True)
+
+
+def test_control_messages_that_read():
+    view = AnyMgm(Router(None, any_mgm=False))
+    view.seq = 5
+    assert view.message_for(Admin("fs", "ls")) == ({"seq": 5}, False), "every MGM may answer these"
+    assert view.message_for(Admin("fs", "rm")) == ({}, False)
+    assert view.message_for(Admin("no", "such")) == ({}, False)
+    assert view.message_for(FileOp("lstat", "/f")) == ({}, False)
+    view = AnyMgm(Router(None))
+    assert view.message_for(FileOp("lstat", "/f")) == ({"any": True}, True)
+    assert view.message_for(FileOp("touch", "/f")) == ({}, False)
+    view.seq = 5
+    assert view.message_for(Admin("fs", "ls")) == ({"seq": 5, "any": True}, True)
+    view.has_changed = True
+    assert view.message_for(FileOp("lstat", "/f")) == ({}, False), "only the master can know"

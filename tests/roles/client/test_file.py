@@ -407,7 +407,7 @@ def test_a_network_that_heals_at_once_is_a_pause(machines_run):
         cluster.put("/f", DATA)
         async with await cluster.connect().open("/f") as file:
             await file.read(0, 1)
-            cut_for(network, "fst1", 1.5)
+            cut_for(network, "fst1", 0.8)
             assert bytes(await file.read()) == DATA
             assert file.recoveries == 0
 

@@ -5,14 +5,17 @@ was told, so that its own changes, and what it has seen, never disappear again b
 """
 
 import errno
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from thesan.core.authority.commands import FILE_NOUN, find
 from thesan.core.control.messages import (
     ANY_KEY,
     SEQ_KEY,
+    Admin,
     AdminReply,
+    FileOp,
     FileOpReply,
     Leader,
     Reply,
@@ -49,6 +52,18 @@ class AnyMgm:
                 pass
         return reply
 
+    def message_for(self, message: Admin | FileOp) -> tuple[dict[str, Any], bool]:
+        """(arguments that say how new the answer must be, whether any MGM may answer)."""
+        try:
+            reads = not find(_noun_of(message), message.verb).mutates
+        except OperationError:
+            return {}, False  # the master says what is wrong with it
+        is_any = reads and self._router.config.any_mgm and not self.has_changed
+        if not reads or (isinstance(message, FileOp) and not is_any):
+            return {}, False
+        args: dict[str, Any] = {"seq": self.seq} if self.seq else {}
+        return ({**args, "any": True}, True) if is_any else (args, False)
+
     async def ask_for(self, request: _A) -> _A:
         """The request as it is to be sent: with what a standby must know, if one may answer."""
         if not self._router.config.any_mgm:
@@ -74,3 +89,7 @@ class AnyMgm:
         if isinstance(reply, Leader) and reply.role == "master":
             self.has_changed = False
             self.seq = max(self.seq, reply.applied)
+
+
+def _noun_of(message: Admin | FileOp) -> str:
+    return message.noun if isinstance(message, Admin) else FILE_NOUN

@@ -82,6 +82,8 @@ class File:
         self._config = router.config
         self._request = request
         self._is_readonly = is_readonly
+        self._is_dear = not is_readonly
+        """Losing its FST loses what was written: a host that is silent gets more time."""
         self._place: _Place | None = None
         self._lock = asyncio.Lock()
         self._tasks = TaskOwner(f"file {request.path}")
@@ -120,16 +122,20 @@ class File:
             and bool(server.flags & ProtocolFlag.SUPPORTS_PGRW)
         )
         self._place = _Place(answer.endpoint, answer.connection, handle, pages)
-        is_upload = not self._is_readonly
-        router.pool.hold(answer.endpoint, answer.connection, is_upload=is_upload)
+        router.pool.hold(answer.endpoint, answer.connection, is_upload=self._is_dear)
+
+    def can_begin_again(self) -> None:
+        """The writer has everything that it writes: better a new try soon than a long wait for an
+        FST whose host is silent."""
+        if self._is_dear:
+            self._is_dear = False
+            self._open_place().connection.uploads -= 1
 
     def _leave(self) -> _Place | None:
         """Forget the place. Its connection may be closed by the pool now."""
         place, self._place = self._place, None
         if place is not None:
-            self._router.pool.release(
-                place.endpoint, place.connection, is_upload=not self._is_readonly
-            )
+            self._router.pool.release(place.endpoint, place.connection, is_upload=self._is_dear)
         return place
 
     def _open_place(self) -> _Place:

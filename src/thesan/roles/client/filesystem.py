@@ -319,15 +319,16 @@ class Filesystem:
     # -- control messages --------------------------------------------------------------------------
     async def control(self, message: Request) -> Reply:
         """Send a control message to the master; resent under the same `op_id` until answered."""
+        is_any = False
         if isinstance(message, Admin | FileOp):
-            changes: dict[str, Any] = {}
-            if not message.op_id:
-                changes["op_id"] = self._new_op_id()
+            more, is_any = self._any.message_for(message)
+            args = {**more, **message.args} if more else message.args
             if self._act_as is not None:
-                changes["args"] = {**message.args, ACT_AS: list(self._act_as)}
-            message = msgspec.structs.replace(message, **changes)
+                args = {**args, ACT_AS: list(self._act_as)}
+            op_id = message.op_id or self._new_op_id()
+            message = msgspec.structs.replace(message, op_id=op_id, args=args)
         query = rq.Query(NO_SID, QueryCode.OPAQUE, args=encode_request(message))
-        answer = await self.router.ask(query)
+        answer = await self.router.ask(query, any_mgm=is_any)
         try:
             return self._any.noted(decode_reply(bytes(answer.body)))
         except ControlError as error:

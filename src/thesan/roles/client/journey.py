@@ -42,8 +42,8 @@ class Journey:
         self.given_cgi = ""
         self.redirects = 0
         """Since the last pause."""
-        self.was_redirected = False
-        """By an MGM that is not master, since the last pause."""
+        self.epoch = 0
+        """Of the master that a standby sent us to, since the last pause: the next must be later."""
         self.returns = 0
         """Times that an FST sent us back to the MGMs."""
         self.refused = 0
@@ -105,7 +105,7 @@ class Journey:
     def paused(self) -> None:
         """Time went by: the chain of redirects is a new one."""
         self.redirects = 0
-        self.was_redirected = False
+        self.epoch = 0
 
     def go_back(self, word: str) -> None:
         """Ask the MGM again; without `word` the server that we come from is not to blame."""

@@ -6,7 +6,8 @@ is silent costs seconds, not minutes.
 
 - Every MGM of the list is tried; the one that last answered as master is asked first.
 - kXR_wait is obeyed, kXR_redirect followed (at most REDIRECTS_MAX for one request). A redirect
-  to a master names its epoch: it is followed once, and never to an epoch that is over.
+  to a master names its epoch: the next one must name a later one, and none leads to an epoch that
+  is over.
 - At a change of master everything that is pending at an MGM is sent to the new one at once; until
   somebody says that there is one, silence moves nothing (roles.client.watcher).
 - What an FST can't do is asked again at the MGM, with `tried=` naming the FST's host.
@@ -327,7 +328,7 @@ class Router:
                 journey.follow(redirect)
             return
         journey.reason = f"{endpoint} says that {target} is master of epoch {epoch}"
-        if journey.was_redirected or self.masters.is_old(epoch):
+        if epoch <= journey.epoch or self.masters.is_old(epoch):
             # Nobody is master just now, or not everybody knows who: no ping-pong.
             journey.go_back("")
             self.masters.failed(endpoint, self.pool.live)
@@ -338,7 +339,7 @@ class Router:
         if not journey.any_mgm:
             self.masters.arrived(target)
         journey.follow(redirect)
-        journey.was_redirected = True
+        journey.epoch = epoch
 
     async def _wait(
         self, journey: Journey, endpoint: Endpoint, connection: ClientConnection, seconds: float

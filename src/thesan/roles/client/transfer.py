@@ -15,6 +15,7 @@ from zlib_ng import zlib_ng
 
 from thesan.core.model.errors import OperationError, Retry
 from thesan.core.model.limits import (
+    CHEAP_UPLOAD_BYTES_MAX,
     CLIENT_BACKOFF_SECONDS,
     CLIENT_BACKOFF_SECONDS_MAX,
     COPY_TRIES_MAX,
@@ -92,6 +93,8 @@ async def upload(
                 moved = unknown
                 break
             file = await _open(fs, plan, tried)
+            if can_repeat and plan.size <= CHEAP_UPLOAD_BYTES_MAX:
+                file.can_begin_again()
             host = file.endpoint.host
             try:
                 async with file:
