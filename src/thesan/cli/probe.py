@@ -128,31 +128,30 @@ async def ask_whoever(addresses: Sequence[str], message: Admin) -> AdminReply:
 
 async def _first(addresses: Sequence[str], message: Admin, seconds: float) -> AdminReply | None:
     """The first answer of all, a refusal too; None when nobody gives one."""
-    loop = asyncio.get_running_loop()
-    first: asyncio.Future[AdminReply] = loop.create_future()
-    tasks = TaskOwner("whoever")
+    first: asyncio.Future[AdminReply | None] = asyncio.get_running_loop().create_future()
+    asked = dict.fromkeys(addresses)
 
     async def one(address: str) -> None:
         try:
             reply = await _all_pages(parse_endpoints(address)[0], message, seconds)
+            if not first.done():
+                first.set_result(reply)
         except ThesanError as error:
             # Of those that are not there, or send elsewhere, another one may know better.
             if error.retry is Retry.NEVER and not first.done():
                 first.set_exception(error)
-            return
-        if not first.done():
-            first.set_result(reply)
+        finally:
+            del asked[address]
+            if not asked and not first.done():
+                first.set_result(None)
 
-    running = [tasks.start(address, one(address)) for address in addresses]
+    tasks = TaskOwner("whoever")
+    for address in addresses:
+        tasks.start(address, one(address))
     try:
         async with asyncio.timeout(seconds):
-            everybody = asyncio.gather(*running)
-            everybody.add_done_callback(lambda _: first.done() or first.cancel())
             return await first
-    except (TimeoutError, asyncio.CancelledError):
-        current = asyncio.current_task()
-        if current is not None and current.cancelling():
-            raise
+    except TimeoutError:
         return None
     finally:
         await tasks.close()

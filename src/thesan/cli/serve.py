@@ -14,7 +14,7 @@ from thesan.cli.keytab import read_keytab
 from thesan.cli.main import parser
 from thesan.core.authority.keytab import format_keytab
 from thesan.core.model.errors import ConfigError
-from thesan.core.model.limits import FAILOVER_SECONDS
+from thesan.core.model.leadership_limits import FAILOVER_SECONDS
 from thesan.worlds.real.log import Format, Level, RealLog
 from thesan.worlds.real.loop import freeze
 from thesan.worlds.real.loop import run as run_loop
