@@ -154,6 +154,25 @@ def test_one_node_takes_both_replicas_when_there_is_no_other():
     assert set(choose(topology, "default", 2, 0)) == {1, 2}
 
 
+def test_who_missed_a_beat_is_left_out_while_others_will_do():
+    members = [make(1, suspect=True), make(2), make(3)]
+    assert {fsid for fsids in throws(build(members), 50, "default", 2, 0) for fsid in fsids} == {
+        2,
+        3,
+    }
+    assert reads(build(members), (1, 2)).keys() == {2}
+    assert choose_read(build(members), (1,)) == 1
+
+
+def test_a_missed_beat_costs_no_replica_its_node():
+    on_one_node = [make(1, suspect=True), make(2, node="b:1"), make(3, node="b:1")]
+    for fsids in throws(build(on_one_node), 50, "default", 2, 0):
+        assert 1 in fsids
+    everybody = build([make(1, suspect=True), make(2, suspect=True)])
+    assert set(choose(everybody, "default", 2, 0)) == {1, 2}
+    assert choose_read(everybody, (1, 2), exclude={2}) == 1
+
+
 def test_the_head_is_near_the_client():
     topology = build([make(1, geotag="cern::513"), make(2, geotag="wigner::1")])
     for client, head in (("wigner::1::r2", 2), ("cern", 1)):

@@ -59,11 +59,51 @@ def choose(
 ) -> tuple[Fsid, ...]:
     """Filesystems for the replicas of a new file of about `size` bytes, the head's first.
 
-    The head is the one nearest to the client. `dice` is an unpredictable number of 64 bits.
+    The head is the one nearest to the client. Filesystems whose FST missed a beat are left out
+    unless that costs a replica its node. `dice` is an unpredictable number of 64 bits.
     `only_group` is a group of the space (`default.3`) that must take the file, empty for any.
     Raises OperationError: ENOENT (no such space) or ENOSPC, with the reason.
     """
     assert replica_count > 0
+    if topology.suspects:
+        picks = _choose_unsuspected(
+            topology, space, replica_count, size, client_geotag, exclude, dice, only_group
+        )
+        if picks:
+            return picks
+    return _choose(topology, space, replica_count, size, client_geotag, exclude, dice, only_group)
+
+
+def _choose_unsuspected(
+    topology: Topology,
+    space: str,
+    replica_count: int,
+    size: int,
+    client_geotag: str,
+    exclude: Collection[int],
+    dice: int,
+    only_group: str,
+) -> tuple[Fsid, ...]:
+    """The choice among those whose beats are in time; empty when it would be a worse one."""
+    out = topology.suspects.union(map(Fsid, exclude))
+    try:
+        picks = _choose(topology, space, replica_count, size, client_geotag, out, dice, only_group)
+    except OperationError:
+        return ()
+    nodes = {topology.filesystems[fsid].node for fsid in picks}
+    return picks if len(nodes) == replica_count else ()
+
+
+def _choose(
+    topology: Topology,
+    space: str,
+    replica_count: int,
+    size: int,
+    client_geotag: str,
+    exclude: Collection[int],
+    dice: int,
+    only_group: str,
+) -> tuple[Fsid, ...]:
     prepared = topology.spaces.get(space)
     if prepared is None:
         raise OperationError(errno.ENOENT, f"there is no space {space!r}")
@@ -170,7 +210,8 @@ def choose_read(
     dice: int = 0,
 ) -> Fsid:
     """The replica to read: not one that is being drained if there is another, then the nearest
-    by geotag, then by dice weighted with the idle share of the disk.
+    by geotag, then by dice weighted with the idle share of the disk. One whose FST missed a beat
+    only if there is no other.
 
     `exclude` are filesystems that the client tried in vain (`Topology.fsids_of_hosts`).
     Raises OperationError EADDRNOTAVAIL (kXR_noReplicas) with the reason for each replica.
@@ -180,12 +221,13 @@ def choose_read(
         if only is not None and not only.unreadable_because():
             return only.fsid
     best: list[Filesystem] = []
-    best_rank = (-1, -1)
+    best_rank = (-1, -1, -1)
     for fsid in replicas:
         fs = topology.filesystems.get(Fsid(fsid))
         if fs is None or fsid in exclude or fs.unreadable_because():
             continue
-        rank = (int(fs.status >= ConfigStatus.RO), geotag_match(fs.geotag, client_geotag))
+        is_wanted = int(fs.status >= ConfigStatus.RO)
+        rank = (int(not fs.suspect), is_wanted, geotag_match(fs.geotag, client_geotag))
         if rank > best_rank:
             best, best_rank = [fs], rank
         elif rank == best_rank:

@@ -66,6 +66,8 @@ class Filesystem(msgspec.Struct, frozen=True):
     boot: BootState = BootState.BOOTED
     online: bool = True
     """Its FST beats."""
+    suspect: bool = False
+    """Its FST missed a beat: better somewhere else, if there is another place."""
     node_on: bool = True
     """`node set ... on`."""
     group_on: bool = True
@@ -172,6 +174,8 @@ class Topology(msgspec.Struct, frozen=True):
     fsids_by_host: Mapping[str, tuple[Fsid, ...]]
     readable: Mapping[int, NodeId]
     """Nodes of the filesystems that serve reads, by fsid."""
+    suspects: frozenset[Fsid] = frozenset()
+    """Filesystems that are left out as long as others will do."""
 
     def fsids_of_hosts(self, hosts: Iterable[str]) -> frozenset[Fsid]:
         """Filesystems of these host names (without port): what `tried=` lists."""
@@ -200,7 +204,8 @@ def build(filesystems: Iterable[Filesystem], spaces: Iterable[str] = ()) -> Topo
         prepared[name] = Space(name, groups, sums)
     hosts = {host: tuple(by_host[host]) for host in sorted(by_host)}
     readable = {int(fs.fsid): fs.node for fs in ordered.values() if not fs.unreadable_because()}
-    return Topology(ordered, prepared, hosts, readable)
+    suspects = frozenset(fs.fsid for fs in ordered.values() if fs.suspect)
+    return Topology(ordered, prepared, hosts, readable, suspects)
 
 
 def _group(name: str, members: list[Filesystem]) -> Group:

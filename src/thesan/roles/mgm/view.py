@@ -16,6 +16,7 @@ from thesan.core.model.ids import Fsid, NodeId
 from thesan.core.model.limits import (
     BEAT_SECONDS,
     BEAT_SILENCE_SECONDS_MAX,
+    BEAT_SUSPECT_SECONDS,
     NODE_COUNT_MAX,
     TOPOLOGY_REFRESH_SECONDS,
 )
@@ -65,6 +66,10 @@ class NodeState(msgspec.Struct):
         """True while it is not silent for longer than BEAT_SILENCE_SECONDS_MAX."""
         return self.beat_s >= 0.0 and now_s - self.beat_s <= BEAT_SILENCE_SECONDS_MAX
 
+    def suspect_at(self, now_s: float) -> bool:
+        """True when a beat is overdue; it may be just late."""
+        return now_s - self.beat_s > BEAT_SUSPECT_SECONDS
+
 
 class FsState(msgspec.Struct):
     """One configured filesystem and the last report about it."""
@@ -105,7 +110,7 @@ class ClusterView:
             if len(self._nodes) >= NODE_COUNT_MAX:
                 return
             state = self._nodes[beat.node] = NodeState(NodeId(beat.node), NodeRecord())
-        if not state.online_at(now_s) or state.report.geotag != beat.report.geotag:
+        if state.suspect_at(now_s) or state.report.geotag != beat.report.geotag:
             self._topology_until_s = -1.0
         state.beat_s = now_s
         state.boot_id = beat.boot_id
@@ -130,9 +135,11 @@ class ClusterView:
         )
         until = now_s + TOPOLOGY_REFRESH_SECONDS
         for state in self._nodes.values():
-            if state.online_at(now_s):
-                # One tick after the silence limit: `online_at` is true at the limit itself.
-                until = min(until, state.beat_s + BEAT_SILENCE_SECONDS_MAX + 0.001)
+            # One tick after a limit: the state is the old one at the limit itself.
+            for limit_s in (BEAT_SUSPECT_SECONDS, BEAT_SILENCE_SECONDS_MAX):
+                due_s = state.beat_s + limit_s + 0.001
+                if state.beat_s >= 0.0 and due_s > now_s:
+                    until = min(until, due_s)
         self._topology_until_s = until
         return self._topology
 
@@ -284,6 +291,7 @@ class ClusterView:
             status=CONFIG_STATUS_OF.get(record.configstatus, ConfigStatus.OFF),
             boot=BOOT_STATE_OF.get(report.boot, BootState.DOWN) if report else BootState.DOWN,
             online=node is not None and node.online_at(now_s),
+            suspect=node is not None and node.suspect_at(now_s),
             node_on=node is None or node.record.status == "on",
             group_on=group is None or group.status == "on",
             space_on=space is None or space.status == "on",
