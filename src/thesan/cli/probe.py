@@ -146,7 +146,7 @@ async def _first(addresses: Sequence[str], message: Admin, seconds: float) -> Ad
                 first.set_result(None)
 
     tasks = TaskOwner("whoever")
-    for address in addresses:
+    for address in list(asked):
         tasks.start(address, one(address))
     try:
         async with asyncio.timeout(seconds):

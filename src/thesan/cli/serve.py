@@ -214,6 +214,7 @@ async def _serve(world: RealWorld, role: Daemon, listen_fd: int | None) -> None:
     if listen_fd is not None:
         listener = socket.socket(fileno=listen_fd)
         listener.setblocking(False)
+        find_dead_peers(listener)
     try:
         await role.start(listener)
     except OSError as error:

@@ -9,6 +9,7 @@ from thesan.cli.demo import lifecycle
 from thesan.cli.demo.command import timeline
 from thesan.cli.demo.kill import Fall, strike
 from thesan.cli.demo.plan import Plan
+from thesan.cli.supervisor_channel import tell
 from thesan.core.model.errors import OperationError
 
 
@@ -57,3 +58,35 @@ def test_a_lone_mgm_is_its_own_successor(tmp_path: Path) -> None:
         assert again.new_epoch == fall.new_epoch + 1
     finally:
         lifecycle.stop(directory)
+
+
+@pytest.mark.system
+@pytest.mark.slow
+@pytest.mark.xdist_group("demo")
+def test_another_mgm_takes_over_and_the_old_one_stands_by(tmp_path: Path) -> None:
+    directory = tmp_path / "demo"
+    try:
+        plan = lifecycle.start(directory, 3, 2)
+        asyncio.run(lifecycle.wait_ready(plan))
+        epochs = []
+        for how in ({}, {"stop_s": 3.0}, {"host": True}):
+            fall = asyncio.run(strike(plan, **how))
+            epochs.append((fall.old_epoch, fall.new_epoch))
+            assert fall.new_master != fall.old_master
+            if not fall.names[1:]:
+                # Killed or stopped: it comes back by itself, and is not master.
+                asyncio.run(lifecycle.wait_ready(plan))
+        assert all(new > old for old, new in epochs)
+        rows = {row["name"]: row for row in lifecycle.status(directory)["mgms"]}
+        assert rows[fall.old_master]["state"] == "held"
+        assert rows[fall.old_master]["role"] == "unknown"
+        assert rows[fall.new_master]["role"] == "master"
+        tell(directory, "release", *fall.names)
+        asyncio.run(lifecycle.wait_ready(plan))
+        assert (
+            lifecycle.status(directory)["mgms"][int(fall.old_master[3:]) - 1]["role"] == "standby"
+        )
+    finally:
+        lifecycle.stop(directory)
+    for log in directory.glob("*.log"):
+        assert "Traceback" not in log.read_text(encoding="utf-8", errors="replace"), log.name
