@@ -5,7 +5,7 @@ import pytest
 
 from thesan.core.leadership.decision import Claim, Situation, decide, is_eligible, next_look_s
 from thesan.core.leadership.timing import timing_of
-from thesan.core.model.limits import HANDOVER_LAG_ENTRIES_MAX
+from thesan.core.model.leadership_limits import HANDOVER_LAG_ENTRIES_MAX
 
 TIMING = timing_of("normal")
 CALM = Situation(

@@ -3,7 +3,7 @@
 import pytest
 
 from thesan.core.leadership.handover import Candidate, Troubles, best_successor, refusal
-from thesan.core.model.limits import (
+from thesan.core.model.leadership_limits import (
     HANDOVER_LAG_ENTRIES_MAX,
     TROUBLES_PER_WINDOW_MAX,
     TROUBLES_WINDOW_SECONDS,

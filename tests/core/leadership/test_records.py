@@ -15,7 +15,7 @@ from thesan.core.leadership.records import (
     successor_of,
 )
 from thesan.core.model.errors import Corrupt
-from thesan.core.model.limits import HISTORY_KEPT_MAX
+from thesan.core.model.leadership_limits import HISTORY_KEPT_MAX
 
 
 def test_records_come_back_and_damage_is_noticed():

@@ -4,7 +4,7 @@ import pytest
 
 from thesan.core.leadership.lease import ReadLease
 from thesan.core.model.ids import Seq
-from thesan.core.model.limits import LEASE_LAPSE_SECONDS_MAX
+from thesan.core.model.leadership_limits import LEASE_LAPSE_SECONDS_MAX
 from thesan.core.wire.numbers import Status
 from thesan.core.wire.responses import HEAD
 from thesan.roles.mgm.held import HeldAnswers

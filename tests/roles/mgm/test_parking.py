@@ -4,7 +4,7 @@ import asyncio
 import errno
 
 from thesan.core.model.errors import OperationError
-from thesan.core.model.limits import PARK_SECONDS_MAX
+from thesan.core.model.leadership_limits import PARK_SECONDS_MAX
 from thesan.core.wire import responses
 from thesan.core.wire.numbers import Status
 from thesan.core.wire.requests import Stat

@@ -4,7 +4,7 @@ import asyncio
 from random import Random
 
 from thesan.core.model.ids import Epoch
-from thesan.core.model.limits import LOOP_STALL_SECONDS_MAX
+from thesan.core.model.leadership_limits import LOOP_STALL_SECONDS_MAX
 from thesan.ports.engine import Owner
 from thesan.worlds.simulated.loop import SimLoop
 from thesan.worlds.simulated.memory_engine import MemoryEngine, MemoryJournal

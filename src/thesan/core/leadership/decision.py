@@ -9,7 +9,7 @@ from enum import Enum
 import msgspec
 
 from thesan.core.leadership.timing import Timing
-from thesan.core.model.limits import HANDOVER_LAG_ENTRIES_MAX
+from thesan.core.model.leadership_limits import HANDOVER_LAG_ENTRIES_MAX
 
 
 class Claim(Enum):

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from thesan.core.model.limits import (
+from thesan.core.model.leadership_limits import (
     HANDOVER_LAG_ENTRIES_MAX,
     TROUBLES_PER_WINDOW_MAX,
     TROUBLES_WINDOW_SECONDS,

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from thesan.core.model.errors import Corrupt
-from thesan.core.model.limits import HISTORY_KEPT_MAX
+from thesan.core.model.leadership_limits import HISTORY_KEPT_MAX
 
 MEMBER_SECTION: Final = "member"
 HISTORY_SECTION: Final = "history"

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from thesan.core.model.errors import ConfigError
-from thesan.core.model.limits import FAILOVER_SECONDS
+from thesan.core.model.leadership_limits import FAILOVER_SECONDS
 
 
 class Timing(msgspec.Struct, frozen=True):

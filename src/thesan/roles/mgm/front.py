@@ -24,7 +24,7 @@ from thesan.core.control.messages import (
 from thesan.core.control.messages import Request as Message
 from thesan.core.model.addresses import split_address
 from thesan.core.model.errors import OperationError
-from thesan.core.model.limits import CAUGHT_UP_WAIT_SECONDS_MAX
+from thesan.core.model.leadership_limits import CAUGHT_UP_WAIT_SECONDS_MAX
 from thesan.core.model.paths import parse_cgi
 from thesan.core.wire import responses
 from thesan.core.wire.numbers import OpenFlag, QueryCode

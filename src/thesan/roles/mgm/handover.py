@@ -18,7 +18,10 @@ from thesan.core.leadership.records import (
     encode_leadership,
 )
 from thesan.core.model.errors import OperationError
-from thesan.core.model.limits import HANDOVER_POLL_SECONDS, HANDOVER_SECONDS_MAX
+from thesan.core.model.leadership_limits import (
+    HANDOVER_POLL_SECONDS,
+    HANDOVER_SECONDS_MAX,
+)
 from thesan.core.namespace.ops import ConfigSet
 from thesan.roles.mgm.mastership import Mastership
 from thesan.roles.mgm.process import Process

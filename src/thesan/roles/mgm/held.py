@@ -16,7 +16,7 @@ from typing import Protocol
 
 from thesan.core.leadership.lease import ReadLease
 from thesan.core.model.ids import Seq
-from thesan.core.model.limits import LEASE_LAPSE_SECONDS_MAX
+from thesan.core.model.leadership_limits import LEASE_LAPSE_SECONDS_MAX
 from thesan.core.wire import responses
 from thesan.core.wire.numbers import NO_SID
 

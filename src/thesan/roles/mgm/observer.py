@@ -8,7 +8,10 @@ import asyncio
 from thesan.core.leadership.detector import Detector
 from thesan.core.leadership.timing import Timing
 from thesan.core.model.errors import JournalError
-from thesan.core.model.limits import LEADER_FRESH_SECONDS_MAX, OBSERVE_SECONDS_MAX
+from thesan.core.model.leadership_limits import (
+    LEADER_FRESH_SECONDS_MAX,
+    OBSERVE_SECONDS_MAX,
+)
 from thesan.ports.clock import Clock
 from thesan.ports.engine import Engine, Observation, Owner
 

@@ -10,7 +10,11 @@ from collections import deque
 from collections.abc import Callable
 
 from thesan.core.model.errors import ThesanError, Xrd
-from thesan.core.model.limits import PARK_SECONDS_MAX, PARKED_PER_TURN_MAX, PARKED_REQUESTS_MAX
+from thesan.core.model.leadership_limits import (
+    PARK_SECONDS_MAX,
+    PARKED_PER_TURN_MAX,
+    PARKED_REQUESTS_MAX,
+)
 from thesan.core.wire import responses
 from thesan.core.wire.requests import Request
 from thesan.io.transport.answers import error_answer

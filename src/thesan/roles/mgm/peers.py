@@ -22,14 +22,16 @@ from thesan.core.control.messages import (
 )
 from thesan.core.model.addresses import split_address
 from thesan.core.model.errors import ControlError, OperationError, WireError
+from thesan.core.model.leadership_limits import (
+    MGM_BEAT_CALL_SECONDS_MAX,
+    MGM_BEAT_SECONDS,
+    MGM_SILENCE_SECONDS_MAX,
+)
 from thesan.core.model.limits import (
     BEAT_SECONDS_MIN,
     CLIENT_DIAL_SECONDS_MAX,
-    MGM_BEAT_CALL_SECONDS_MAX,
-    MGM_BEAT_SECONDS,
     MGM_COUNT_MAX,
     MGM_REDIAL_SECONDS,
-    MGM_SILENCE_SECONDS_MAX,
 )
 from thesan.core.model.units import MIB
 from thesan.core.wire.numbers import NO_SID, QueryCode, Status

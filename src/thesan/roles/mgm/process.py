@@ -15,12 +15,12 @@ from thesan.core.control.messages import Beat, Leader, MgmBeatReply
 from thesan.core.leadership.timing import Timing, timing_of
 from thesan.core.model.errors import Diverged, JournalError, OperationError, Trimmed
 from thesan.core.model.ids import Epoch, Seq
-from thesan.core.model.limits import (
+from thesan.core.model.leadership_limits import (
     MGM_DISK_SECONDS,
     MGM_DISK_SECONDS_MAX,
     MGM_FREE_BYTES_MIN,
-    NODE_COUNT_MAX,
 )
+from thesan.core.model.limits import NODE_COUNT_MAX
 from thesan.core.model.units import MIB
 from thesan.ports.engine import Engine
 from thesan.ports.pacemaker import Pacemaker

@@ -9,7 +9,8 @@ import msgspec
 from thesan.core.leadership.handover import Troubles
 from thesan.core.model.errors import JournalError, OperationError
 from thesan.core.model.ids import Epoch
-from thesan.core.model.limits import FAULT_SECONDS, MGM_DRAIN_SECONDS_MAX
+from thesan.core.model.leadership_limits import FAULT_SECONDS
+from thesan.core.model.limits import MGM_DRAIN_SECONDS_MAX
 from thesan.roles.mgm.handover import find_successor, hand_over
 from thesan.roles.mgm.master import Master
 from thesan.roles.mgm.mastership import Mastership, begin_term

@@ -30,15 +30,17 @@ from thesan.core.model.errors import (
     Trimmed,
     Unavailable,
 )
-from thesan.core.model.limits import (
+from thesan.core.model.leadership_limits import (
     FAULT_SECONDS,
-    FIGURES_SAMPLE_EVERY,
     HANDOVER_POLL_SECONDS,
     HANDOVER_SECONDS_MAX,
-    JOURNAL_RETRY_SECONDS,
     LOOP_BLOCKED_SECONDS,
     LOOP_TURN_SECONDS,
     MGM_DISK_SECONDS,
+)
+from thesan.core.model.limits import (
+    FIGURES_SAMPLE_EVERY,
+    JOURNAL_RETRY_SECONDS,
     ROLE_RETRY_SECONDS_MAX,
 )
 from thesan.core.namespace import queries

@@ -23,7 +23,8 @@ from thesan.core.leadership.decision import (
 from thesan.core.leadership.lease import ReadLease
 from thesan.core.leadership.records import MEMBER_SECTION, SUCCESSOR_SECTION, successor_of
 from thesan.core.model.ids import Epoch, Seq
-from thesan.core.model.limits import CHECKPOINT_SECONDS, CLAIM_SECONDS_MAX
+from thesan.core.model.leadership_limits import CLAIM_SECONDS_MAX
+from thesan.core.model.limits import CHECKPOINT_SECONDS
 from thesan.core.namespace import queries
 from thesan.core.namespace.state import Namespace
 from thesan.io.journal.checkpoint import Checkpointer

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from thesan.core.control.messages import Leader, Watch, encode_reply
-from thesan.core.model.limits import WATCH_SECONDS_MAX
+from thesan.core.model.leadership_limits import WATCH_SECONDS_MAX
 from thesan.core.wire import responses
 from thesan.io.transport.server import ServerConnection
 

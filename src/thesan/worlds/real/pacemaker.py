@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from thesan.core.model.errors import Fenced, JournalError
-from thesan.core.model.limits import (
-    JOURNAL_RETRY_SECONDS_MAX,
+from thesan.core.model.leadership_limits import (
     LOOP_STALL_SECONDS_MAX,
     PACEMAKER_CALL_SECONDS_MAX,
     PACEMAKER_CLOSE_SECONDS_MAX,
 )
+from thesan.core.model.limits import JOURNAL_RETRY_SECONDS_MAX
 from thesan.ports.clock import Clock
 from thesan.ports.engine import Engine, Owner
 

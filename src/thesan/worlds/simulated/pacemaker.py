@@ -6,7 +6,10 @@ import contextvars
 from collections.abc import Callable
 
 from thesan.core.model.errors import Fenced, JournalError
-from thesan.core.model.limits import LOOP_STALL_SECONDS_MAX, PACEMAKER_CALL_SECONDS_MAX
+from thesan.core.model.leadership_limits import (
+    LOOP_STALL_SECONDS_MAX,
+    PACEMAKER_CALL_SECONDS_MAX,
+)
 from thesan.io.tasks import TaskOwner
 from thesan.ports.clock import Clock
 from thesan.ports.engine import Engine, Owner
