@@ -18,6 +18,7 @@ from thesan.core.model.leadership_limits import FAILOVER_SECONDS
 from thesan.worlds.real.log import Format, Level, RealLog
 from thesan.worlds.real.loop import freeze
 from thesan.worlds.real.loop import run as run_loop
+from thesan.worlds.real.tcp import find_dead_peers
 from thesan.worlds.real.world import RealWorld
 
 JOURNAL_HELP: Final = (
