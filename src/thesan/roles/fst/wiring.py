@@ -117,9 +117,9 @@ class Parts:
     async def _dial_peer(self, address: str, port: int) -> ClientConnection:
         # The same name and number after a restart: fan-out tokens are bound to them.
         login = LoginSettings(PEER_LOGIN, self._port, "thesan-fst", (self._proof(),))
-        connection = await dial(address, port, login)
-        connection.uploads += 1  # all of them, for as long as it lives
-        return connection
+        # No more time for a dark host than any other: the writer waits meanwhile, and what is lost
+        # with it is one replica of the uploads under way, not the upload.
+        return await dial(address, port, login)
 
     async def _dial_source(self, address: str, port: int) -> ClientConnection:
         methods = (unix("daemon", "daemon"), host())
