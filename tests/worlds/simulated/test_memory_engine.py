@@ -226,3 +226,25 @@ def test_a_slow_engine():
     weather = Weather(latency_seconds_min=0.001, latency_seconds_max=0.001, slow_factor=100.0)
     engine = MemoryEngine(a_journal(), Random(1), weather)
     run(story())
+
+
+def test_a_silent_member_is_left_for_the_next_one():
+    async def story():
+        loop = asyncio.get_running_loop()
+        engine.planned.extend([Fault.LOST_REQUEST, Fault.LOST_ANSWER, Fault.NONE])
+        begun_at = loop.time()
+        await engine.append(A, Seq(1), b"x")
+        assert loop.time() == pytest.approx(begun_at + 1.0)
+        assert journal.last == 1
+        engine.planned.extend([Fault.LOST_REQUEST] * 3)
+        with pytest.raises(Unavailable):
+            await engine.beat(A)
+        engine.planned.extend([Fault.LOST_ANSWER])
+        with pytest.raises(Unavailable):
+            await engine.take_over(A, B)
+        assert journal.owner == B
+
+    journal = a_journal()
+    weather = Weather(silence_seconds=1.5, member_seconds=0.5)
+    engine = MemoryEngine(journal, Random(1), weather)
+    run(story())

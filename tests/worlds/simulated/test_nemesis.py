@@ -38,8 +38,11 @@ class FakeVictim:
     def master_name(self):
         return "mgm"
 
-    def disturb(self, machine, *, begin):
-        self.disturbed += 1 if begin else -1
+    def begins(self, fault):
+        self.disturbed += 1
+
+    def ends(self, fault):
+        self.disturbed -= 1
 
     async def restart(self, machine):
         self.story.append(f"restart {machine}")

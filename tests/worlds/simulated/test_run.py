@@ -1,6 +1,7 @@
 """A run reports what it saw, bounded in time, and finds planted damage."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -70,3 +71,27 @@ def test_an_error_that_nothing_explains_is_red(monkeypatch):
 @pytest.mark.parametrize("word", ["1", "a word"])
 def test_seeds_may_be_words(word):
     assert Run(word, SMALL).execute().seed == word
+
+
+def test_a_run_in_which_nothing_is_done_is_red(monkeypatch):
+    monkeypatch.setattr("thesan.worlds.simulated.run.FLOOR_SHARE", 10.0)
+    outcome = run(1, SMALL)
+    assert any("is the floor" in text for text in outcome.violations)
+
+
+def test_a_goal_that_is_missed_is_red():
+    outcome = run(1, replace(SMALL, seconds=8.0, goal_seconds=1e-6))
+    assert any("the goal is" in text for text in outcome.violations)
+
+
+def _rates(seed):
+    run = Run(seed, RunSettings())
+    rates = {machine.clock_rate for machine in run.loop.network.machines.values()}
+    run.loop.close()
+    return rates
+
+
+def test_drawn_runs_have_clocks_that_drift_now_and_then():
+    rates = [_rates(seed) for seed in range(20)]
+    assert {1.0} in rates
+    assert any(len(each) > 5 for each in rates)

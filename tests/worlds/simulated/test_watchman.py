@@ -13,10 +13,21 @@ from thesan.worlds.simulated.watchman import EpochWitness, Reign, Watchman
 class Town:
     """A cluster of answers."""
 
-    def __init__(self, reigns, owners, calm=None):
+    def __init__(self, reigns, owners, calm=None, grounds=None, excused=()):
         self._reigns = reigns
         self._owners = owners
         self._calm = calm or {}
+        self._grounds = grounds or {}
+        self._excused = excused
+
+    def owners(self):
+        return list(self._owners.items())
+
+    def excuses_takeover(self, master):
+        return master in self._excused
+
+    def ground_of(self, epoch):
+        return self._grounds.get(epoch, "")
 
     def reigns(self):
         return self._reigns
@@ -55,6 +66,20 @@ def test_a_master_of_nobody_s_epoch():
 def test_a_lost_fst(calm, count):
     reigns = [Reign("mgm1", 1, {"fst1": "it is offline"})]
     assert len(_look(reigns, {1: "mgm1"}, calm)) == count
+
+
+@pytest.mark.parametrize(
+    ("ground", "excused", "count"),
+    [("silent", (), 1), ("process gone", (), 1), ("handed over", (), 0), ("silent", ("mgm1",), 0)],
+)
+def test_a_healthy_master_is_not_taken_for_dead(ground, excused, count):
+    owners = {1: "mgm1"}
+    watchman = Watchman(Town([], owners, {}, {2: ground}, excused))
+    watchman.look()
+    owners[2] = "mgm2"
+    watchman.look()
+    watchman.look()
+    assert len(watchman.judge()) == count
 
 
 def test_an_fst_that_is_told_of_in_time():

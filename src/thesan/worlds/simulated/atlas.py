@@ -107,6 +107,25 @@ AMBUSHES: Final = frozenset(
     }
 )
 """Faults that hurt most in the middle of a conversation."""
+COSTS_MASTERSHIP: Final = frozenset(
+    {
+        FaultKind.MGM_KILL,
+        FaultKind.MGM_POWER,
+        FaultKind.MGM_PAUSE,
+        FaultKind.MGM_OLD_STORE,
+        FaultKind.MGM_NO_STORE,
+        FaultKind.HOST_GONE,
+        FaultKind.ISOLATE,
+        FaultKind.SPLIT,
+        FaultKind.ENGINE_CUT,
+    }
+)
+"""Faults of the master's machine after which another MGM may take over by itself."""
+BLINDS_ALL: Final = frozenset({FaultKind.JOURNAL, FaultKind.ENGINE_SLOW})
+"""Faults of the engine that can look like a silent master, whoever that is. Its own elections and
+losses of the majority may not."""
+STALL_SECONDS_HARMLESS: Final = 2.5
+"""A master that is busy for so long is not dead: below LOOP_STALL_SECONDS_MAX."""
 NEEDS_STANDBY: Final = frozenset(
     {FaultKind.HAND_OVER, FaultKind.MGM_OLD_STORE, FaultKind.MGM_NO_STORE}
 )

@@ -12,9 +12,16 @@ from typing import Any, Final
 
 from thesan.core.authority.keytab import Key, Keytab, format_keytab, make_keytab
 from thesan.core.control.messages import AdminReply
+from thesan.core.leadership.records import (
+    HISTORY_SECTION,
+    StoryRecord,
+    decode_leadership,
+    story_key,
+)
 from thesan.core.model.errors import OperationError
 from thesan.core.model.ids import Seq
 from thesan.core.model.units import KIB
+from thesan.core.namespace import queries
 from thesan.core.namespace.state import Namespace
 from thesan.io.journal.archive import ArchiveSettings
 from thesan.io.transport.client import LoginSettings
@@ -28,7 +35,9 @@ from thesan.roles.mgm.config import MgmConfig
 from thesan.roles.mgm.data import MgmData
 from thesan.roles.mgm.master import Master
 from thesan.roles.mgm.service import Mgm
+from thesan.worlds.simulated.atlas import Fault
 from thesan.worlds.simulated.clients import LibraryCalls
+from thesan.worlds.simulated.fault_log import FaultLog
 from thesan.worlds.simulated.log import SimLog
 from thesan.worlds.simulated.loop import START_SECONDS, SimLoop
 from thesan.worlds.simulated.machine import Machine
@@ -59,6 +68,8 @@ PARTIAL_SECONDS: Final = 10.0
 ENGINE_SILENCE_SECONDS: Final = 1.5
 """Deadline of an engine call: half a second at each of three members."""
 _NO_LOAD: Final = (0.0, 0.0, 0.0)
+DRIFT_MAX: Final = 0.02
+"""How much a monotonic clock may be too fast or too slow."""
 POLL_SECONDS: Final = 0.25
 """Between two looks at whether everything is up."""
 
@@ -73,6 +84,8 @@ class Shape:
     """Filesystems of each FST."""
     client_count: int = 3
     replica_count: int = 2
+    drift: bool = False
+    """Monotonic clocks run at rates of their own."""
 
 
 class Cluster:
@@ -98,6 +111,7 @@ class Cluster:
                 latency_seconds_min=0.0005,
                 latency_seconds_max=0.003,
                 silence_seconds=ENGINE_SILENCE_SECONDS,
+                member_seconds=ENGINE_SILENCE_SECONDS / 3,
             )
             for name in self.mgm_names
         }
@@ -105,13 +119,15 @@ class Cluster:
         self._shelves = {name: Shelf() for name in self.mgm_names}
         self._data: dict[str, MgmData] = {}
         """What each MGM keeps on its own disk, as its last process saw it."""
-        self._disturbed: dict[str, int] = {}
-        self._calm_since: dict[str, float] = {}
+        self.log = FaultLog()
+        """Faults as they really came."""
         self.witnesses: list[EpochWitness] = []
         """One beside each run of an FST."""
         self._kept_stores: dict[str, MemoryStore] = {}
         """What an MGM finds at its next start in place of its own."""
         self._keys = _keytab(loop.seed)
+        if shape.drift:
+            self._drift()
         self._processes: dict[str, SimProcess] = {}
         self._calls: dict[str, LibraryCalls] = {}
         self._views: dict[str, LibraryCalls] = {}
@@ -121,6 +137,11 @@ class Cluster:
                 self.machine(name).mount(path)
         for name in self.mgm_names:
             self.machine(name).mount(DATA)
+
+    def _drift(self) -> None:
+        dice = random.Random(f"{self.loop.seed} drift")
+        for name in (*self.mgm_names, *self.fst_names, *self.client_names):
+            self.loop.drift(self.machine(name), dice.uniform(1.0 - DRIFT_MAX, 1.0 + DRIFT_MAX))
 
     # -- life ----------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -304,16 +325,17 @@ class Cluster:
         """A machine by name."""
         return self.loop.network.machine(name)
 
-    def disturb(self, machine: str, *, begin: bool) -> None:
-        """A fault of that machine begins or ends."""
-        self._disturbed[machine] = self._disturbed.get(machine, 0) + (1 if begin else -1)
-        self._calm_since[machine] = self.loop.now
+    def begins(self, fault: Fault) -> None:
+        """Take note: it strikes now."""
+        self.log.begins(fault, self.loop.now)
+
+    def ends(self, fault: Fault) -> None:
+        """It was undone."""
+        self.log.ends(fault, self.loop.now)
 
     def calm_seconds(self, machine: str) -> float:
         """Since the last fault there ended; 0 while there is one."""
-        if self._disturbed.get(machine):
-            return 0.0
-        return self.loop.now - self._calm_since.get(machine, START_SECONDS)
+        return self.loop.now - self.log.last_of(machine, self.loop.now, START_SECONDS)
 
     def crash_disks(self, machine: str) -> None:
         """Lose what a power cut loses. An MGM's store loses it when it is opened again."""
@@ -385,7 +407,8 @@ class Cluster:
             master = mgm.master
             if master is None or not self._processes[name].alive:
                 continue
-            yield Reign(name, int(master.epoch), self._dark(master))
+            dark = self._processes[name].context.run(self._dark, master)
+            yield Reign(name, int(master.epoch), dark)
 
     def _dark(self, master: Master) -> dict[str, str]:
         """Filesystems that their FST holds for booted and the master does not, by FST."""
@@ -403,6 +426,21 @@ class Cluster:
             elif fs.report is None or fs.report.boot != "booted":
                 dark[fst] = f"fs {fs.fsid} is not booted"
         return dark
+
+    def owners(self) -> list[tuple[int, str]]:
+        """(epoch, machine) of everybody who ever owned the journal, in order."""
+        return [(int(one.epoch), one.address.partition(":")[0]) for one in self.journal.owners]
+
+    def excuses_takeover(self, master: str) -> bool:
+        """Whether a master on that machine had a reason to fall silent until now."""
+        return self.log.excuses_takeover(master, self.loop.now)
+
+    def ground_of(self, epoch: int) -> str:
+        """On what ground that epoch was claimed, by the history that the journal keeps."""
+        namespace = self.live_namespace()
+        section = {} if namespace is None else queries.config(namespace, HISTORY_SECTION)
+        data = section.get(story_key(epoch))
+        return decode_leadership(StoryRecord, data).ground if data is not None else ""
 
     def owner_of(self, epoch: int) -> str:
         """Machine that has that epoch by the journal; empty when nobody."""

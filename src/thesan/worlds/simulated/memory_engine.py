@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Callable
 from enum import Enum
 from functools import partial
 from random import Random
-from typing import Final, TypeVar, assert_never, cast
+from typing import Final, Generic, TypeVar, assert_never, cast
 
 import msgspec
 
@@ -198,6 +198,8 @@ class Weather(msgspec.Struct):
     """One way; drawn for each direction of each call."""
     silence_seconds: float = 0.0
     """Time until a caller that gets no answer is told Unavailable."""
+    member_seconds: float = 0.0
+    """Time until one member is given up and the next one asked; 0: there is only one."""
     late_seconds: float = 1.0
     fault_chance: float = 0.0
     """Share of calls that get a random fault."""
@@ -235,7 +237,8 @@ class MemoryEngine:
     async def take_over(self, seen: Owner | None, new: Owner) -> bool:
         if new.epoch <= (0 if seen is None else seen.epoch):
             raise ValueError(f"epoch {new.epoch} does not raise the epoch of {seen}")
-        return await self._call(lambda: self._journal.take_over(seen, new))
+        # A second one would find that the first one was faster.
+        return await self._call(lambda: self._journal.take_over(seen, new), repeats=False)
 
     async def append(self, owner: Owner, seq: Seq, data: bytes) -> None:
         if seq < 1:
@@ -275,35 +278,44 @@ class MemoryEngine:
                 waiter.set_result(None)
         self._waiting.clear()
 
-    async def _call(self, effect: Callable[[], _T]) -> _T:
-        if self._closed:
-            raise Unavailable("the journal engine is closed")
+    async def _call(self, effect: Callable[[], _T], *, repeats: bool = True) -> _T:
+        """Ask member after member. `repeats`: done twice is as good as done once."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.weather.silence_seconds
+        while True:
+            if self._closed:
+                raise Unavailable("the journal engine is closed")
+            answer = await self._ask(effect)
+            if answer is not None:
+                return answer.get()
+            if not repeats or not self.weather.member_seconds or loop.time() >= until:
+                raise Unavailable("the journal engine did not answer")
+
+    async def _ask(self, effect: Callable[[], _T]) -> "_Answer[_T] | None":
+        """Ask one member; None when it was silent until its deadline."""
         fault = self._draw()
         await self._travel()
         match fault:
             case Fault.LOST_REQUEST:
-                raise await self._silence()
+                await self._silence()
+                return None
             case Fault.LATE:
                 self._try_later(effect)
-                raise await self._silence()
+                await self._silence()
+                return None
             case Fault.NONE | Fault.LOST_ANSWER | Fault.TWICE:
-                await self._arrive(effect)
+                if not await self._arrive(effect):
+                    return None
                 if fault is Fault.TWICE:
                     self._try_later(effect)
             case _:
                 assert_never(fault)
-        refusal: JournalError | None = None
-        result: _T | None = None
-        try:
-            result = effect()
-        except JournalError as error:
-            refusal = error
+        answer = _Answer(effect)
         await self._travel()
         if fault is Fault.LOST_ANSWER or not self._is_reached():
-            raise await self._silence()
-        if refusal is not None:
-            raise refusal
-        return cast("_T", result)
+            await self._silence()
+            return None
+        return answer
 
     def _try_later(self, effect: Callable[[], object]) -> None:
         # In the network's context, not in the node's: its crash does not stop a message.
@@ -311,22 +323,24 @@ class MemoryEngine:
             self.weather.late_seconds, _try, effect, context=contextvars.Context()
         )
 
-    async def _arrive(self, effect: Callable[[], object]) -> None:
-        """Return when a leader has the request. Raises Unavailable when none did in time."""
+    async def _arrive(self, effect: Callable[[], object]) -> bool:
+        """True when a leader has the request, False when there was none in time."""
         if not self.weather.up or self._closed:
-            raise await self._silence()
+            await self._silence()
+            return False
         if self._journal.has_leader:
-            return
+            return True
         election = self._journal.election()
         if self._dice.random() < _LEFT_BEHIND_CHANCE:
-            # Not this call's own: it is done once, either in its time or after it.
             election.add_done_callback(partial(_left_behind, effect), context=contextvars.Context())
-            raise await self._silence()
+            await self._silence()
+            return False
         try:
-            async with asyncio.timeout(self.weather.silence_seconds):
+            async with asyncio.timeout(self._deadline):
                 await election
-        except TimeoutError as error:
-            raise Unavailable("the journal engine has no leader") from error
+        except TimeoutError:
+            return False
+        return True
 
     def _draw(self) -> Fault:
         if self.planned:
@@ -343,9 +357,30 @@ class MemoryEngine:
         seconds = self._dice.uniform(low, high) * self.weather.slow_factor if high > 0 else 0
         await asyncio.sleep(seconds)
 
-    async def _silence(self) -> Unavailable:
-        await asyncio.sleep(self.weather.silence_seconds)
-        return Unavailable("the journal engine did not answer")
+    @property
+    def _deadline(self) -> float:
+        return self.weather.member_seconds or self.weather.silence_seconds
+
+    async def _silence(self) -> None:
+        await asyncio.sleep(self._deadline)
+
+
+class _Answer(Generic[_T]):
+    """What a member has done, on its way back."""
+
+    def __init__(self, effect: Callable[[], _T]) -> None:
+        self._refusal: JournalError | None = None
+        self._result: _T | None = None
+        try:
+            self._result = effect()
+        except JournalError as error:
+            self._refusal = error
+
+    def get(self) -> _T:
+        """The result, or what was refused."""
+        if self._refusal is not None:
+            raise self._refusal
+        return cast("_T", self._result)
 
 
 def _left_behind(effect: Callable[[], object], election: "asyncio.Future[None]") -> None:

@@ -38,8 +38,12 @@ class Victim(Protocol):
         """Machine of the MGM that owns the journal."""
         ...
 
-    def disturb(self, machine: str, *, begin: bool) -> None:
-        """A fault of that machine begins or ends."""
+    def begins(self, fault: Fault) -> None:
+        """Take note: it strikes now."""
+        ...
+
+    def ends(self, fault: Fault) -> None:
+        """It was undone."""
         ...
 
     async def restart(self, machine: str) -> None:
@@ -99,11 +103,9 @@ async def strike(victim: Victim, fault: Fault) -> None:
     """One fault from begin to end."""
     fault = _aimed(victim, fault)
     await _ambush(victim, fault)
-    for name in fault.targets:
-        victim.disturb(name, begin=True)
+    victim.begins(fault)
     await _hurt(victim, fault)
-    for name in fault.targets:
-        victim.disturb(name, begin=False)
+    victim.ends(fault)
 
 
 def _aimed(victim: Victim, fault: Fault) -> Fault:

@@ -8,6 +8,7 @@ The same seed gives the same digest, whatever PYTHONHASHSEED is.
 
 import asyncio
 import gc
+import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,10 @@ VIEWS_SECONDS_MAX: Final = 2.0
 """Until all MGMs give the same answers, once everything is up."""
 VIEW_CALL_SECONDS_MAX: Final = 30.0
 """For the questions themselves, at an MGM that has to be there."""
+FLOOR_SHARE: Final = 0.15
+"""Of the calls that clients would make if none took any time."""
+DRIFT_SHARE: Final = 0.3
+"""Runs in which no two monotonic clocks agree."""
 QUIET_SECONDS_MAX: Final = 120.0
 """Until orphans, markers and pending deletions are gone."""
 
@@ -49,6 +54,8 @@ class RunSettings:
     """How long the clients work."""
     pause_mean: float = 0.5
     """Mean pause of a client between two calls."""
+    goal_seconds: float = math.inf
+    """Longest time that a call may take which only the MGMs have to answer."""
     faults: bool = True
     shape: Shape = field(default_factory=Shape)
     story: bool = False
@@ -91,7 +98,10 @@ class Run:
         self.violations: list[str] = []
         self.dice = random.Random(f"{self.seed} run")
         self.loop = SimLoop(self.seed, network=self._weather(), story=settings.story)
-        self.cluster = Cluster(self.loop, settings.shape)
+        shape = settings.shape
+        if settings.faults and settings.plan is None:
+            shape = replace(shape, drift=self.dice.random() < DRIFT_SHARE)
+        self.cluster = Cluster(self.loop, shape)
         self.history = History()
         self.watchman = Watchman(self.cluster)
         self.actors: list[Actor] = []
@@ -208,14 +218,26 @@ class Run:
 
     def _judge_clients(self) -> None:
         self.violations += self.history.check()
-        self.violations += self.watchman.violations
+        self.violations += self.watchman.judge()
         for witness in self.cluster.witnesses:
             self.violations += witness.violations
         for actor in self.actors:
             self.violations += actor.tally.violations
-        counts = self._counts()
-        if not counts["acknowledged"]:
-            self.violations.append("not one call was acknowledged")
+        self.violations += self._judge_progress()
+
+    def _judge_progress(self) -> list[str]:
+        """A system that does nothing does nothing wrong: there is a floor, and a goal."""
+        settings = self.settings
+        faults = []
+        done = sum(actor.tally.acknowledged + actor.tally.refused for actor in self.actors)
+        floor = FLOOR_SHARE * len(self.actors) * settings.seconds / settings.pause_mean
+        if done < max(1.0, floor):
+            faults.append(f"only {done} calls were answered, {floor:.0f} is the floor")
+        for actor in self.actors:
+            if actor.tally.longest_seconds > settings.goal_seconds:
+                took = f"{actor.name} waited {actor.tally.longest_seconds:.1f} s for an attribute"
+                faults.append(f"{took}, the goal is {settings.goal_seconds:.1f} s")
+        return faults
 
     def _counts(self) -> dict[str, int]:
         tallies = [actor.tally for actor in self.actors]

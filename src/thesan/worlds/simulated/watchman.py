@@ -1,15 +1,18 @@
 """A look around several times a second: what must hold at every moment, not only at the end."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from thesan.core.authority.capability import Capability
+from thesan.core.leadership.decision import Claim
 from thesan.io.transport.server import ServerConnection
 from thesan.roles.fst.service import Fst
 from thesan.roles.fst.store import FsStore
 
+SUSPICIONS: Final = (Claim.SILENT.value, Claim.GONE.value)
+"""Grounds of a claim that may be wrong."""
 LOOK_SECONDS: Final = 0.2
 DARK_SECONDS_MAX: Final = 2.0
 """What an FST knows of itself reaches every MGM by the next beat."""
@@ -43,6 +46,18 @@ class Watched(Protocol):
 
     def calm_seconds(self, machine: str) -> float: ...
 
+    def owners(self) -> Sequence[tuple[int, str]]:
+        """(epoch, machine) of everybody who ever owned the journal, in order."""
+        ...
+
+    def excuses_takeover(self, master: str) -> bool:
+        """Whether a master on that machine had a reason to fall silent until now."""
+        ...
+
+    def ground_of(self, epoch: int) -> str:
+        """On what ground that epoch was claimed; empty while nobody knows."""
+        ...
+
 
 class Watchman:
     """Collects violations; `look` is called again and again."""
@@ -50,6 +65,9 @@ class Watchman:
     def __init__(self, cluster: Watched) -> None:
         self.violations: list[str] = []
         self._cluster = cluster
+        self._owner_count = 0
+        self._unprovoked: dict[int, str] = {}
+        """Who was master before, by epoch."""
         self._dark: dict[tuple[str, str], int] = {}
         """Looks in a row, by MGM and FST."""
 
@@ -61,6 +79,7 @@ class Watchman:
 
     def look(self) -> None:
         """E1: one master for each epoch, the one of the journal. And no FST that lives is lost."""
+        self._look_at_owners()
         holders: dict[int, str] = {}
         dark: dict[tuple[str, str], int] = {}
         for reign in self._cluster.reigns():
@@ -78,6 +97,24 @@ class Watchman:
                     if dark[reign.node, fst] * LOOK_SECONDS > DARK_SECONDS_MAX:
                         self._violate(f"{reign.node} has lost {fst} for no reason: {why}")
         self._dark = dark
+
+    def _look_at_owners(self) -> None:
+        """Take note of who lost the journal for no reason that we know of."""
+        owners = self._cluster.owners()
+        for number in range(max(1, self._owner_count), len(owners)):
+            epoch, _ = owners[number]
+            before = owners[number - 1][1]
+            if not self._cluster.excuses_takeover(before):
+                self._unprovoked[epoch] = before
+        self._owner_count = len(owners)
+
+    def judge(self) -> list[str]:
+        """All violations, at the end: a master that lived was not taken for dead."""
+        return self.violations + [
+            f"{before} was healthy, and lost its mastership to epoch {epoch}: {ground}"
+            for epoch, before in self._unprovoked.items()
+            if (ground := self._cluster.ground_of(epoch)) in SUSPICIONS
+        ]
 
     def _violate(self, text: str) -> None:
         if text not in self.violations and len(self.violations) < 100:
