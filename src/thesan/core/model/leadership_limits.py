@@ -36,6 +36,9 @@ CAUGHT_UP_WAIT_SECONDS_MAX: Final = 1.0
 LEASE_LAPSE_SECONDS_MAX: Final = 1.0
 """Reads are held while the lease of a master has lapsed; after so long further ones are told to
 wait."""
+LAPSE_SECONDS_MIN: Final = 1.0
+"""What the others say that long after the lease ended tells whether the engine answers them: they
+look at it ten times in that time."""
 WATCH_SECONDS_MAX: Final = 60.0
 """Longest poll for a newer master: shorter than what firewalls forget an idle connection after."""
 CLAIM_SECONDS_MAX: Final = 2.0

@@ -165,6 +165,14 @@ class Peers:
         peer = self._peers.get(owner.address)
         return peer is not None and peer.is_gone
 
+    def said_since(self, since_s: float) -> list[bool]:
+        """Of each MGM that was heard after that time, whether it is eligible."""
+        return [
+            peer.beat.eligible
+            for peer in self._peers.values()
+            if peer.beat is not None and peer.heard_s >= since_s
+        ]
+
     def durable(self) -> list[int]:
         """What the others that are there have on their disks, for trimming."""
         now_s = asyncio.get_running_loop().time()

@@ -9,7 +9,7 @@ import msgspec
 from thesan.core.leadership.handover import Troubles
 from thesan.core.model.errors import JournalError, OperationError
 from thesan.core.model.ids import Epoch
-from thesan.core.model.leadership_limits import FAULT_SECONDS
+from thesan.core.model.leadership_limits import FAULT_SECONDS, LAPSE_SECONDS_MIN
 from thesan.core.model.limits import MGM_DRAIN_SECONDS_MAX
 from thesan.roles.mgm.handover import find_successor, hand_over
 from thesan.roles.mgm.master import Master
@@ -41,7 +41,9 @@ class Reign:
         self._term: Mastership | None = None
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._is_handing_over = False
-        self._was_short = False
+        self._lapsed_s: float | None = None
+        """Since when the lease has ended; None while it has not."""
+        self._is_lapse_noted = False
         self._troubles = Troubles()
 
     async def run(self) -> str:
@@ -141,15 +143,27 @@ class Reign:
         if term is None or self._lost.done() or self._is_handing_over:
             return ""
         held = term.master.pipeline.held
-        is_short = held.clock() >= held.lease.until
-        if is_short and not self._was_short:
-            text = "the journal engine confirmed its beats too late"
-            self._troubles.note(text, process.now_s())
-        self._was_short = is_short
-        why = "" if is_short else self._troubles.verdict(process.now_s())
+        if held.clock() >= held.lease.until:
+            self._look_at_lapse(process.now_s())
+            return ""
+        self._lapsed_s = None
+        why = self._troubles.verdict(process.now_s())
         if why:
             self._troubles.forget()
         return why
+
+    def _look_at_lapse(self, now_s: float) -> None:
+        """The lease has ended: a trouble of this master, if the others get on well with the engine
+        meanwhile. An engine that answers nobody is nobody's fault, and no hand-over helps."""
+        if self._lapsed_s is None:
+            self._lapsed_s = now_s
+            self._is_lapse_noted = False
+        if self._is_lapse_noted:
+            return
+        said = self._process.peers.said_since(self._lapsed_s + LAPSE_SECONDS_MIN)
+        if said and all(said):
+            self._troubles.note("the journal engine confirms its beats too late", now_s)
+            self._is_lapse_noted = True
 
 
 def _ignore(why: str) -> None:
