@@ -55,7 +55,8 @@ def test_a_beat_is_taken_by_everybody_and_obeyed_from_the_master_only(pair) -> N
     standby.sleep(0.3)
     reply = standby.beat_only(1)
     assert (first.master, reply.master) == (True, False)
-    assert (reply.filesystems, reply.deletions) == (None, [])
+    assert [fs.fsid for fs in reply.filesystems] == [1], "it has none at all"
+    assert reply.deletions == []
     assert (reply.epoch, reply.master_address) == (first.epoch, first.master_address)
     assert reply.mgms == first.mgms == ["mgm1:1094", "mgm2:1094", "mgm3:1094"]
     assert reply.active

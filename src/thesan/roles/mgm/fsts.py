@@ -35,8 +35,12 @@ def beat(master: Master, message: Beat) -> BeatReply:
 
 
 def _beat_at_standby(master: Master, message: Beat) -> BeatReply:
-    """The beat is in the view; what there is to obey, the master says."""
+    """The beat is in the view; what there is to obey, the master says. An FST that has no
+    configuration at all gets the one that is known here: it can serve with no master alive."""
     leader = master.process.leader()
+    filesystems = None
+    if message.config_seq < 0:
+        filesystems = _known(master, master.view.node_config(message.node)[1])
     return BeatReply(
         master=False,
         epoch=leader.epoch,
@@ -44,6 +48,7 @@ def _beat_at_standby(master: Master, message: Beat) -> BeatReply:
         mgms=leader.mgms,
         config_seq=message.config_seq,
         active=master.view.node_active(message.node),
+        filesystems=filesystems,
     )
 
 
