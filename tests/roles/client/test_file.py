@@ -6,12 +6,11 @@ import random
 
 import pytest
 
-from thesan.core.model.errors import OperationError, Retry
-from thesan.core.model.limits import READV_ITEM_BYTES_MAX, READV_ITEMS_MAX
+from thesan.core.model.errors import OperationError
+from thesan.core.model.limits import READV_ITEMS_MAX
 from thesan.core.wire import requests as rq
 from thesan.core.wire import responses
 from thesan.core.wire.pages import pgwrite_answer
-from thesan.roles.client.file import _groups
 
 DATA = random.Random(7).randbytes(100_003)
 
@@ -229,16 +228,6 @@ def test_vector_reads(cluster_run):
     cluster_run(test)
 
 
-def test_vector_reads_are_cut_into_what_servers_take():
-    big = READV_ITEM_BYTES_MAX
-    groups = _groups([(0, big)] * 70)
-    assert sum(len(group) for group in groups) == 70
-    assert max(sum(length for _, length in group) for group in groups) <= 64 << 20
-    for item in [(-1, 5), (0, -1), (0, big + 1)]:
-        with pytest.raises(OperationError):
-            _groups([item])
-
-
 @pytest.mark.parametrize("pages", [True, False])
 def test_write_and_commit(cluster_run, pages):
     async def test(cluster):
@@ -318,24 +307,43 @@ def test_damaged_pages_are_written_again(cluster_run):
     cluster_run(test)
 
 
-def test_a_write_to_a_lost_fst_is_an_error(cluster_run, faults):
+def test_an_upload_begins_anew_when_its_fst_is_lost(cluster_run, faults):
     hang_up, refuse = faults
 
     async def test(cluster):
         fs = cluster.connect()
-        file = await fs.open("/f", "x")
-        cluster.fsts[0].fail(rq.PgWrite, hang_up)
-        with pytest.raises(OperationError) as caught:
-            await file.write(0, DATA)
-        assert caught.value.retry is Retry.SAME_ID
-        await file.discard()
-        await file.discard()
-        file = await fs.open("/f", "x")
-        cluster.fsts[0].fail(rq.PgWrite, refuse(errno.ENOSPC))
-        with pytest.raises(OperationError) as caught:
-            await file.write(0, b"x")
-        assert caught.value.errno == errno.ENOSPC
-        await file.discard()
+        for fault in (hang_up, refuse(errno.ENOSPC)):
+            async with await fs.open("/f", "w") as file:
+                await file.write(0, DATA[:1000])
+                await file.sync()
+                lost = file.endpoint
+                next(fst for fst in cluster.fsts if fst.endpoint == lost).fail(rq.PgWrite, fault)
+                await file.write(1000, DATA[1000:])
+                assert file.recoveries == 1
+                assert file.endpoint != lost
+            assert cluster.names["/f"].data == DATA
+
+    cluster_run(test)
+
+
+def test_a_large_upload_to_a_lost_fst_is_an_error(cluster_run, faults, monkeypatch):
+    monkeypatch.setattr("thesan.roles.client.replay.REPLAY_BYTES_MAX", 999)
+    hang_up, refuse = faults
+
+    async def test(cluster):
+        fs = cluster.connect()
+        for fault, is_it in ((hang_up, errno.ECONNRESET), (refuse(errno.ENOSPC), errno.ENOSPC)):
+            file = await fs.open("/f", "x")
+            await file.write(0, DATA[:1000])
+            for fst in cluster.fsts:
+                fst.fail(rq.PgWrite, fault)
+            with pytest.raises(OperationError) as caught:
+                await file.write(1000, DATA[1000:])
+            assert caught.value.errno == is_it
+            await file.discard()
+            await file.discard()
+            for fst in cluster.fsts:
+                fst.faults.clear()
         assert "/f" not in cluster.names
 
     cluster_run(test)
@@ -414,8 +422,8 @@ def test_a_network_that_heals_at_once_is_a_pause(machines_run):
     machines_run(test)
 
 
-def test_an_upload_outlives_what_a_reader_does_not_wait_for(machines_run):
-    """A reader goes elsewhere, an upload would have to begin anew."""
+def test_a_large_upload_outlives_what_a_reader_does_not_wait_for(machines_run, monkeypatch):
+    """A reader goes elsewhere, a large upload would have to begin anew."""
 
     async def test(cluster, network):
         fs = cluster.connect()
@@ -424,8 +432,8 @@ def test_an_upload_outlives_what_a_reader_does_not_wait_for(machines_run):
             cut_for(network, "fst1", 6.0)
             await file.write(100, DATA[100:])
         assert cluster.names["/g"].data == DATA
-        assert fs.router.pool.find(cluster.fsts[0].endpoint).uploads == 0
 
+    monkeypatch.setattr("thesan.roles.client.replay.REPLAY_BYTES_MAX", 0)
     machines_run(test)
 
 

@@ -123,15 +123,19 @@ def test_the_only_fst_is_tried_again(cluster_run, faults):
     cluster_run(test, fsts=1)
 
 
-def test_a_stream_is_not_begun_anew(cluster_run, faults):
+def test_a_long_stream_is_not_begun_anew(cluster_run, faults, monkeypatch):
+    monkeypatch.setattr("thesan.roles.client.replay.REPLAY_BYTES_MAX", 0)
     hang_up, _ = faults
 
+    def at_the_second(connection, request):
+        return hang_up(connection, request) if request.offset else "pass"
+
     async def test(cluster):
-        cluster.fsts[0].fail(rq.PgWrite, hang_up)
+        for fst in cluster.fsts:
+            fst.fail(rq.PgWrite, at_the_second, times=1000)
+        fs = cluster.connect(chunk_bytes=4096, chunks_in_flight=1)
         with pytest.raises(OperationError) as caught:
-            await upload(
-                cluster.connect(), Upload("/f"), Bytes(DATA), can_repeat=False, count=Sum()
-            )
+            await upload(fs, Upload("/f"), Bytes(DATA), can_repeat=False, count=Sum())
         assert caught.value.errno == errno.ECONNRESET
         assert "/f" not in cluster.names
 

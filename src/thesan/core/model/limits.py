@@ -408,6 +408,9 @@ CLIENT_WATCH_GRACE_SECONDS: Final = 5.0
 """A long poll that is so late is a sign of a dead connection."""
 CLIENT_WATCH_PAUSE_SECONDS: Final = 0.2
 """Pause after a long poll that was answered at once and brought no news."""
+REPLAY_BYTES_MAX: Final = 8 * MIB
+"""What a client keeps of an open upload, to begin it anew when its FST is lost: logs, tables and
+what people write by hand; a program with a hundred such files can spare the memory."""
 CHEAP_UPLOAD_BYTES_MAX: Final = 64 * MIB
 """An upload that can be begun again costs about a second of a disk up to this size: less than the
 wait for a host that may not come back."""

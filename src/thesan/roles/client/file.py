@@ -2,7 +2,8 @@
 
 A file open for reading is reopened through the MGM, at another replica, when its FST is lost or
 says that it can't; the caller sees a pause. A file open for writing is bound to its FST: an upload
-that breaks is begun anew (roles.client.copy does), since it appears only when it is committed.
+that breaks is begun anew, since it appears only when it is committed. A small one here (see
+roles.client.replay), a large one by whoever has its bytes (roles.client.transfer does).
 """
 
 import asyncio
@@ -16,13 +17,9 @@ import msgspec
 
 from thesan.core.model.errors import OperationError, Retry, WireError
 from thesan.core.model.limits import (
-    CLIENT_WAIT_SECONDS_MAX,
-    CLIENT_WAIT_SECONDS_MIN,
+    COPY_TRIES_MAX,
     PAGE_BYTES,
     PAGE_TRIES_MAX,
-    READV_ITEM_BYTES_MAX,
-    READV_ITEMS_MAX,
-    READV_TOTAL_BYTES_MAX,
 )
 from thesan.core.wire import requests as rq
 from thesan.core.wire.bodies import (
@@ -30,15 +27,16 @@ from thesan.core.wire.bodies import (
     StatInfo,
     parse_open,
     parse_readv,
-    parse_redirect,
     parse_stat,
-    parse_wait,
 )
 from thesan.core.wire.client import Response
 from thesan.core.wire.numbers import NO_SID, OpenFlag, PageFlag, ProtocolFlag, Status
 from thesan.core.wire.pages import interleave
 from thesan.io.tasks import TaskOwner
 from thesan.io.transport.client import ClientConnection, error_of
+from thesan.roles.client.answers import redirect_of, wait_seconds
+from thesan.roles.client.ranges import groups
+from thesan.roles.client.replay import Replay, is_committed, play
 from thesan.roles.client.router import ELSEWHERE, Body, Router
 from thesan.roles.client.url import Endpoint
 
@@ -65,6 +63,10 @@ class _Place(msgspec.Struct):
     pages: bool
 
 
+class _Committed(Exception):
+    """The answer to a close was lost; the file is there."""
+
+
 class File:
     """Made by `Filesystem.open`. Offsets and lengths in bytes.
 
@@ -82,7 +84,11 @@ class File:
         self._config = router.config
         self._request = request
         self._is_readonly = is_readonly
-        self._is_dear = not is_readonly
+        is_upload = bool(request.options & (OpenFlag.DELETE | OpenFlag.NEW))
+        self._replay = Replay() if is_upload else None
+        self._is_synced = False
+        self._is_closing = False
+        self._is_dear = not is_readonly and self._replay is None
         """Losing its FST loses what was written: a host that is silent gets more time."""
         self._place: _Place | None = None
         self._lock = asyncio.Lock()
@@ -95,12 +101,12 @@ class File:
 
     async def open(self) -> "File":
         """Open it at an FST. Raises OperationError."""
-        await self._open(self._router.deadline(), {}, None)
+        self._place = await self._open(self._router.deadline(), {}, None)
         return self
 
     async def _open(
         self, deadline: float, tried: dict[str, str], redirect: Redirect | None
-    ) -> None:
+    ) -> _Place:
         router = self._router
         answer = await router.ask(
             self._request,
@@ -113,7 +119,7 @@ class File:
             handle, info = parse_open(bytes(answer.body))
         except WireError as error:
             raise OperationError(errno.EPROTO, f"{answer.endpoint}: {error.text}") from error
-        if info is not None:
+        if info is not None and (self._is_readonly or self._place is None):
             self.size, self.inode = info.size, info.id
         server = answer.connection.server
         pages = (
@@ -121,15 +127,19 @@ class File:
             and server.version >= _PAGES_VERSION_MIN
             and bool(server.flags & ProtocolFlag.SUPPORTS_PGRW)
         )
-        self._place = _Place(answer.endpoint, answer.connection, handle, pages)
         router.pool.hold(answer.endpoint, answer.connection, is_upload=self._is_dear)
+        return _Place(answer.endpoint, answer.connection, handle, pages)
 
     def can_begin_again(self) -> None:
-        """The writer has everything that it writes: better a new try soon than a long wait for an
-        FST whose host is silent."""
-        if self._is_dear:
-            self._is_dear = False
-            self._open_place().connection.uploads -= 1
+        """The writer has everything that it writes: nothing need be kept of it here."""
+        self._replay = None
+
+    def _wrote(self, replay: Replay) -> None:
+        """Something was written: with more than is kept, the upload is dear from now on."""
+        if not replay.is_whole and not self._is_dear:
+            self._replay = None
+            self._is_dear = True
+            self._open_place().connection.uploads += 1
 
     def _leave(self) -> _Place | None:
         """Forget the place. Its connection may be closed by the pool now."""
@@ -177,10 +187,10 @@ class File:
                 case Status.OK:
                     return response
                 case Status.WAIT:
-                    seconds = _wait_seconds(response)
+                    seconds = wait_seconds(response)
                     await asyncio.sleep(min(seconds, deadline - self._loop.time()))
                 case Status.REDIRECT if self._is_readonly:
-                    redirect = _redirect_of(response)
+                    redirect = redirect_of(response)
                     await self._move(place, deadline, tried, redirect)
                 case _:
                     failure = error_of(response)
@@ -197,9 +207,13 @@ class File:
         tried: dict[str, str],
         word: str,
     ) -> None:
-        """The FST can't go on. Read elsewhere, or give up an upload: raises `error`."""
+        """The FST can't go on. Read elsewhere, begin an upload anew, or raise `error`."""
         if not self._is_readonly:
-            raise error
+            replay = self._replay
+            if replay is None:
+                raise error
+            if self._is_closing and await is_committed(self._router, self.path, replay, deadline):
+                raise _Committed
         tried[place.endpoint.host] = word
         await self._move(place, deadline, tried, None)
 
@@ -211,15 +225,45 @@ class File:
             if self._place is not place:
                 self._open_place()
                 return
+            pool = self._router.pool
+            if self._replay is not None:
+                if not place.connection.is_closed:
+                    # Not closed: that would commit it.
+                    pool.retire(place.endpoint, place.connection)
+                self._place = await self._begin_anew(self._replay, deadline, tried)
+                pool.release(place.endpoint, place.connection)
+                self.recoveries += 1
+                return
             if not place.connection.is_closed:
                 self._tasks.start("leave", _close_quietly(place, self._config.dial_seconds_max))
             before = (self.size, self.inode)
-            await self._open(deadline, tried, redirect)
-            self._router.pool.release(place.endpoint, place.connection)
+            self._place = await self._open(deadline, tried, redirect)
+            pool.release(place.endpoint, place.connection)
             self.recoveries += 1
             if before != (self.size, self.inode):
                 self._leave()
                 raise OperationError(errno.ESTALE, f"{self.path} was replaced while it was read")
+
+    async def _begin_anew(self, replay: Replay, deadline: float, tried: dict[str, str]) -> _Place:
+        """The upload at another FST, as far as it was acknowledged."""
+        pool, tries = self._router.pool, 0
+        while True:
+            place = await self._open(deadline, tried, None)
+            requests = [*replay.requests(place.handle, self._config.chunk_bytes)]
+            if self._is_synced:
+                requests.append(rq.Sync(NO_SID, place.handle))
+            try:
+                await play(requests, place.connection, deadline - self._loop.time())
+            except BaseException as error:
+                tries += 1
+                if not place.connection.is_closed:
+                    pool.retire(place.endpoint, place.connection)
+                pool.release(place.endpoint, place.connection)
+                if not isinstance(error, OperationError) or tries >= COPY_TRIES_MAX:
+                    raise
+                tried[place.endpoint.host] = ELSEWHERE.get(error.errno, "srverr")
+                continue
+            return place
 
     # -- reading -------------------------------------------------------------------------------
     async def read(self, offset: int = 0, length: int | None = None) -> Body:
@@ -293,7 +337,7 @@ class File:
         OperationError EINVAL for a range that passes the end of the file.
         """
         results: list[Body] = []
-        for group in _groups(items):
+        for group in groups(items):
             response = await self._ask(
                 lambda fh, group=group: rq.ReadV(  # type: ignore[misc]
                     NO_SID, [(fh, length, offset) for offset, length in group]
@@ -344,6 +388,9 @@ class File:
             body: bytes = data  # type: ignore[assignment]
             await self._ask(lambda fh: rq.Write(NO_SID, fh, offset, data=body), "write")
         self.size = max(self.size, offset + len(data))
+        if self._replay is not None:
+            self._replay.wrote(offset, data)
+            self._wrote(self._replay)
 
     async def _write_pages(self, offset: int, data: memoryview) -> None:
         """pgwrite; pages that arrived damaged are sent again."""
@@ -375,10 +422,14 @@ class File:
         """Set the size of a file that is open for writing."""
         await self._ask(lambda fh: rq.Truncate(NO_SID, fh=fh, size=size), "truncate")
         self.size = size
+        if self._replay is not None:
+            self._replay.truncated(size)
+            self._wrote(self._replay)
 
     async def sync(self) -> None:
         """Make what was written durable at the FST; only `close` makes it visible."""
         await self._ask(lambda fh: rq.Sync(NO_SID, fh), "sync")
+        self._is_synced = True
 
     async def stat(self) -> StatInfo:
         """As the FST sees it now."""
@@ -400,7 +451,10 @@ class File:
             if self._is_readonly:
                 await _close_quietly(self._place, self._config.dial_seconds_max)
             else:
+                self._is_closing = True
                 await self._ask(lambda fh: rq.Close(NO_SID, fh), "close")
+        except _Committed:
+            pass
         finally:
             await self._end()
 
@@ -443,34 +497,3 @@ async def _close_quietly(place: _Place, timeout: float) -> None:
         await place.connection.call(rq.Close(NO_SID, place.handle), timeout)
     except OperationError:
         pass
-
-
-def _wait_seconds(response: Response) -> float:
-    try:
-        seconds, _ = parse_wait(bytes(response.body))
-    except WireError as error:
-        raise OperationError(errno.EPROTO, error.text) from error
-    return min(max(seconds, CLIENT_WAIT_SECONDS_MIN), CLIENT_WAIT_SECONDS_MAX)
-
-
-def _redirect_of(response: Response) -> Redirect:
-    try:
-        return parse_redirect(bytes(response.body))
-    except WireError as error:
-        raise OperationError(errno.EPROTO, error.text) from error
-
-
-def _groups(items: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    """Cut a vector read into requests that every server takes."""
-    groups: list[list[tuple[int, int]]] = []
-    room = 0
-    for offset, length in items:
-        if offset < 0 or length < 0 or length > READV_ITEM_BYTES_MAX:
-            text = f"vector read of {length} bytes at {offset}: at most {READV_ITEM_BYTES_MAX}"
-            raise OperationError(errno.EINVAL, text)
-        if not groups or len(groups[-1]) == READV_ITEMS_MAX or length > room:
-            groups.append([])
-            room = READV_TOTAL_BYTES_MAX
-        groups[-1].append((offset, length))
-        room -= length
-    return groups
