@@ -105,6 +105,18 @@ def test_a_master_that_is_stopped_hands_over_first(trio) -> None:
     assert history[0]["ground"] == "handed over"
 
 
+def test_a_master_that_is_stopped_with_the_engine_away_ends_all_the_same(trio) -> None:
+    trio.start()
+    old = trio.until_master()
+    trio.sleep(3)
+    for bench in trio.benches:
+        bench.engine.weather.up = False
+    begin_s = trio.loop.time()
+    old.stop()
+    assert trio.loop.time() - begin_s < 15
+    assert old.mgm.role is Role.STOPPED
+
+
 def test_a_master_whose_store_is_full_resigns_and_is_replaced_at_once(trio) -> None:
     from thesan.core.model.errors import StoreError
 

@@ -51,6 +51,9 @@ MGM_BEAT_CALL_SECONDS_MAX: Final = 2.0
 """An MGM that does not answer a beat by then is dialled anew."""
 HANDOVER_SECONDS_MAX: Final = 2.0
 """A successor that did not claim by then is not waited for any longer: the old master goes on."""
+LEAVE_SECONDS_MAX: Final = 5.0
+"""A master that is stopped tries to hand over for so long: with an engine that answers, drain and
+wait end within it."""
 HANDOVER_POLL_SECONDS: Final = 0.02
 """How often the old master looks whether the successor has claimed."""
 HANDOVER_LAG_ENTRIES_MAX: Final = 64

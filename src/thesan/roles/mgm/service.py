@@ -34,6 +34,7 @@ from thesan.core.model.leadership_limits import (
     FAULT_SECONDS,
     HANDOVER_POLL_SECONDS,
     HANDOVER_SECONDS_MAX,
+    LEAVE_SECONDS_MAX,
     LOOP_BLOCKED_SECONDS,
     LOOP_TURN_SECONDS,
     MGM_DISK_SECONDS,
@@ -259,9 +260,11 @@ class Mgm:
         if not best_successor(candidates(self.process), self.process.applied()):
             return
         try:
-            await reign.hand_over("", "stops")
-        except OperationError as error:
-            self._world.log.warning("stops without a successor", reason=error.text)
+            async with asyncio.timeout(LEAVE_SECONDS_MAX):
+                await reign.hand_over("", "stops")
+        except (OperationError, TimeoutError) as error:
+            reason = str(error) or "the journal engine does not answer"
+            self._world.log.warning("stops without a successor", reason=reason)
 
     # -- roles -----------------------------------------------------------------------------------
     async def _live(self) -> None:
