@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from thesan.core.control.messages import CheckpointPage, JournalPage, decode_reply
-from thesan.core.model.errors import OperationError, Rewound
+from thesan.core.model.errors import Diverged, OperationError, Rewound, StoreError
 from thesan.core.wire.numbers import Status
 from thesan.worlds.simulated.memory_engine import MemoryJournal
 
@@ -89,5 +89,31 @@ def test_peers_are_answered(sim_loop, plant):
             node.data.answer(receiver, b"\0\1", JournalPage(1))
         await asyncio.sleep(1)
         await node.stop()
+
+    sim_loop.run_until_complete(main())
+
+
+def test_a_switch_that_fails_leaves_an_open_store(sim_loop, plant, monkeypatch):
+    async def main():
+        old, new = plant.node("a"), plant.node("b")
+        await old.start()
+        plant.write(30)
+        await old.follow()
+        await new.start()
+        home = new.data._home
+        switch = home.switch
+
+        async def broken(current, fresh):
+            await home.release(current)
+            raise StoreError("the disk is full")
+
+        monkeypatch.setattr(home, "switch", broken)
+        with pytest.raises(StoreError, match="full"):
+            await new.data.reseed(Diverged("said by the test"))
+        assert new.data.store.get(b"anything") is None
+        monkeypatch.setattr(home, "switch", switch)
+        await new.data.reseed(Diverged("said by the test"))
+        await new.follow()
+        assert new.namespace.digest == plant.truth.digest
 
     sim_loop.run_until_complete(main())

@@ -97,6 +97,8 @@ class Archive:
         self._queue: deque[tuple[Seq, bytes]] = deque()
         self._queue_bytes = 0
         self._head = Seq(0)
+        self._hole_after = Seq(0)
+        """The last hole that was told of."""
         self._places: OrderedDict[Seq, tuple[str, Block]] = OrderedDict()
         self._waiters: deque[tuple[Seq, asyncio.Future[None]]] = deque()
         self._wake: asyncio.Event | None = None
@@ -235,7 +237,10 @@ class Archive:
             page = await self._read_engine(Seq(self.last + 1), self._settings.block_bytes)
         except Trimmed as error:
             if self.position is not None:
-                self._log.warning("hole in the archive", after=self.last, goes_on_at=error.first)
+                if self._hole_after != self.last:
+                    self._hole_after = self.last
+                    text = "hole in the archive"
+                    self._log.warning(text, after=self.last, goes_on_at=error.first)
                 await self._finish()
             page = await self._read_engine(Seq(error.first), self._settings.block_bytes)
             self.position = None

@@ -20,6 +20,7 @@ from thesan.core.journal.retention import Keep
 from thesan.core.model.archive_limits import ARCHIVE_TEND_SECONDS, CHECKPOINTS_SERVED_MAX
 from thesan.core.model.errors import JournalError, OperationError, StoreError
 from thesan.core.model.ids import Epoch, Seq
+from thesan.core.namespace import keys
 from thesan.core.namespace.snapshot import applied_of
 from thesan.core.wire import responses
 from thesan.io.journal.archive import Archive, ArchiveSettings
@@ -114,7 +115,20 @@ class MgmData:
         """Bring the store to where the engine can be followed. Raises StoreError (nobody can help
         now), Unavailable; may be asked again."""
         assert self._seeder is not None
-        self.store = await self._seeder.reseed(self.store, why)
+        try:
+            self.store = await self._seeder.reseed(self.store, why)
+        except StoreError:
+            # A switch that failed half-way has closed it.
+            if not self._is_open():
+                self.store = await self._home.open()
+            raise
+
+    def _is_open(self) -> bool:
+        try:
+            self.store.get(keys.M_APPLIED)
+        except StoreError:
+            return False
+        return True
 
     # -- for other MGMs ------------------------------------------------------------------------
     def answer(

@@ -167,8 +167,10 @@ class Process:
         has no way to. Raises StoreError, Unavailable."""
         if self.data is None or not isinstance(why, Trimmed | Diverged):
             return False
-        await self.data.reseed(why)
-        self.store = self.data.store
+        try:
+            await self.data.reseed(why)
+        finally:
+            self.store = self.data.store
         return True
 
     # -- faults ----------------------------------------------------------------------------------

@@ -139,6 +139,8 @@ class Seeder:
                 link = await self._dial(address) if address else _Own(self._archive)
                 try:
                     if await self._take_from(link, reader):
+                        seq = reader.position.seq
+                        self._log.info("caught up", mgm=address or "own segments", seq=seq)
                         return True
                 finally:
                     await link.close()
