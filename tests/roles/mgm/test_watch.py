@@ -1,5 +1,9 @@
 """What an MGM notices each second."""
 
+import msgspec
+
+from thesan.core.model.limits import FIGURES_SAMPLE_SECONDS
+from thesan.core.wire.numbers import OpenFlag, Status
 from thesan.roles.mgm.watch import Watch
 
 
@@ -56,3 +60,30 @@ def test_the_engine_is_looked_at(bench) -> None:
         bench.ok(Mkdir(b"\0\1", f"/d{number}"))
     bench.sleep(6)
     assert bench.mgm.master.context.engine.last == bench.journal.last
+
+
+def test_while_the_engine_fills_up_less_is_taken_on(bench) -> None:
+    from thesan.core.wire.requests import Mkdir, Open, Rmdir
+
+    bench.beat(1)
+    bench.ok(Mkdir(b"\0\1", "/a"))
+    new_file = Open(b"\0\1", "/f", options=OpenFlag.NEW | OpenFlag.UPDATE)
+    figures = bench.journal.status()
+
+    def fill(percent: int) -> None:
+        status = msgspec.structs.replace(figures, used_bytes=percent, quota_bytes=100)
+        bench.journal.status = lambda: status
+        bench.sleep(FIGURES_SAMPLE_SECONDS + 1.5)
+        bench.beat(1)
+
+    fill(49)
+    bench.ok(Mkdir(b"\0\1", "/b"))
+    fill(50)
+    for bulk in (Mkdir(b"\0\1", "/c"), new_file):
+        assert bench.ask(bulk)[0] == Status.WAIT
+    bench.ok(Rmdir(b"\0\1", "/b"))
+    fill(75)
+    assert bench.ask(Rmdir(b"\0\1", "/a"))[0] == Status.WAIT
+    fill(10)
+    bench.ok(Rmdir(b"\0\1", "/a"))
+    assert bench.ask(new_file)[0] == Status.REDIRECT

@@ -1,8 +1,11 @@
 """What FSTs say and ask: beats, deletions done, which replicas are registered."""
 
+import errno
+
 import msgspec
 
 from thesan.core.control.messages import Beat, BeatReply, FsConfig, Inquire, InquireReply
+from thesan.core.model.errors import OperationError
 from thesan.core.model.limits import DELETIONS_BATCH_MAX
 from thesan.core.namespace import queries
 from thesan.core.namespace.ops import DeletionDone
@@ -76,7 +79,14 @@ def _deletions_done(master: Master, message: Beat) -> frozenset[tuple[int, int]]
         if mine[fsid]:
             pairs.append((fsid, fid))
     if pairs:
-        master.submit(DeletionDone(tuple(pairs)))
+        try:
+            master.submit(DeletionDone(tuple(pairs)))
+        except OperationError as error:
+            if error.errno != errno.EUSERS:
+                raise
+            # No room now. The FST forgets them, is told to delete them once more, and says so again:
+            # cheaper than a beat that is not taken, which would make the FST look dead.
+            return frozenset()
     return frozenset(pairs)
 
 

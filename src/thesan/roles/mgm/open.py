@@ -118,6 +118,7 @@ def start_upload(
 ) -> tuple[Place, str]:
     """Place a new file and note the upload: (head, CGI of the redirect)."""
     who = caller(connection)
+    master.pipeline.admit_bulk()
     directory = queries.resolve(master.namespace, path, who)[0]
     new = new_file(master, directory, _booking_of(parse_cgi(client_cgi)))
     admitted = admit.upload(

@@ -12,17 +12,31 @@ is lost, everything here is dropped: the store never saw it.
 import asyncio
 import errno
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from thesan.core.journal.entry import OP_HEAD_BYTES, Position
+from thesan.core.journal.quota import Admission, admit
 from thesan.core.leadership.lease import ReadLease
 from thesan.core.model.errors import OperationError, StoreError
 from thesan.core.model.ids import Seq
 from thesan.core.model.limits import BATCH_OPS_MAX
-from thesan.core.namespace.ops import Op, Result, encode_op
+from thesan.core.namespace.ops import (
+    CreateFile,
+    Link,
+    MakeDirectory,
+    Op,
+    ReserveFids,
+    Result,
+    Symlink,
+    encode_op,
+)
 from thesan.core.namespace.state import Namespace
 from thesan.io.journal.writer import JournalWriter
 from thesan.ports.store import Store
 from thesan.roles.mgm.held import HeldAnswers, Receiver
+
+_BULK: Final = (MakeDirectory, CreateFile, Link, Symlink, ReserveFids)
+"""Ops that make names, and those that come before them: the first to wait when the engine fills."""
 
 
 class _Waiter:
@@ -62,6 +76,8 @@ class Pipeline:
         self._store = store
         self._on_broken = on_broken
         self._is_broken = False
+        self.admission = Admission.ALL
+        """What the engine has room for; `watch` looks."""
         self.store_failure = ""
         """How the store failed, if that was the end."""
         self._writer: JournalWriter | None = None
@@ -97,10 +113,13 @@ class Pipeline:
     def submit(self, op: Op) -> Result:
         """Apply `op` and queue it for the journal; what shows it is held until `head` commits.
 
-        Raises OperationError: of the op itself, E2BIG, or EUSERS when too much is pending.
+        Raises OperationError: of the op itself, E2BIG, or EUSERS when too much is pending or the
+        engine is nearly full.
         Nothing has changed then.
         """
         writer = self._checked_writer()
+        if self.admission:
+            admit(self.admission, is_bulk=isinstance(op, _BULK))
         data = encode_op(op)
         writer.expect(data)
         namespace = self._namespace
@@ -124,6 +143,8 @@ class Pipeline:
         """
         if not ops:
             return
+        if self.admission:
+            admit(self.admission, is_bulk=any(isinstance(op, _BULK) for op in ops))
         self._check_room(ops)
         for number, op in enumerate(ops):
             try:
@@ -132,6 +153,11 @@ class Pipeline:
                 if number:
                     self.broken(f"a change of {len(ops)} ops failed half-way: {error.text}")
                 raise
+
+    def admit_bulk(self) -> None:
+        """Before what will need a new name later, an upload: OperationError EUSERS when the engine
+        is too full for more of them."""
+        admit(self.admission, is_bulk=True)
 
     def _check_room(self, ops: Sequence[Op]) -> None:
         """Raise EAGAIN when the ops would be spread over two batches: the next one is fresh."""

@@ -2,9 +2,10 @@
 
 import asyncio
 
+from thesan.core.journal.quota import Admission, admission
 from thesan.core.model.errors import Unavailable
 from thesan.core.model.limits import FIGURES_SAMPLE_SECONDS, WATCH_SECONDS
-from thesan.ports.engine import Engine
+from thesan.ports.engine import Engine, EngineStatus
 from thesan.roles.mgm.admin_context import MasterContext
 from thesan.roles.mgm.master import Master
 
@@ -59,6 +60,22 @@ class Watch:
             self._boot[fs.fsid] = boot
 
 
+def _look_at_room(master: Master, status: EngineStatus) -> None:
+    """Take on less while the engine fills up; a broken one tells old figures."""
+    if not status.healthy:
+        return
+    before, now = master.pipeline.admission, admission(status.used_bytes, status.quota_bytes)
+    master.pipeline.admission = now
+    if now is not before:
+        note = master.world.log.info if now is Admission.ALL else master.world.log.warning
+        note(
+            "room in the journal engine",
+            admits=now.name.lower(),
+            used=status.used_bytes,
+            quota=status.quota_bytes,
+        )
+
+
 async def watch(master: Master, context: MasterContext, engine: Engine) -> None:
     """For ever."""
     seen = Watch(master)
@@ -69,7 +86,9 @@ async def watch(master: Master, context: MasterContext, engine: Engine) -> None:
             figures_due_s = master.now_s() + FIGURES_SAMPLE_SECONDS
             master.figures.sample(master.now_s())
             try:
-                context.engine = await engine.status()
+                context.engine = status = await engine.status()
             except Unavailable:
                 pass
+            else:
+                _look_at_room(master, status)
         await asyncio.sleep(WATCH_SECONDS)
