@@ -3,7 +3,7 @@ PY := .venv/bin/python
 
 .PHONY: help demo test check fix simulate fuzz bench failover-bench clean
 help:
-	@echo "make demo      a whole instance on this machine: copies, compares, kills, recovers"
+	@echo "make demo      a whole instance on this machine: copies, compares, kills the master, goes on"
 	@echo "make test      the test suite"
 	@echo "make check     all that CI runs"
 	@echo "make fix       format and mend what the linters can"

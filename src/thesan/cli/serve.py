@@ -142,9 +142,9 @@ _PLACES: Final = ("address", "keytab", "log", "data", "journal")
 
 
 def _take_places(options: argparse.Namespace, settings: dict[str, Any]) -> None:
-    """Paths and addresses of the file, unless the command line says them. Relative paths are
-    those from the file's directory, so that a directory can be moved whole."""
-    folder = options.config.parent
+    """Paths and addresses of the file, unless the command line says them. Relative paths begin at
+    the file's directory (where a link leads to), so that a directory can be moved whole."""
+    folder = options.config.resolve().parent
     for name in _PLACES:
         value = settings.pop(name, None)
         if value is None or getattr(options, name, None):

@@ -173,8 +173,8 @@ def _load(context: Context, directory: Path, seconds: float, clients: int) -> in
     else:
         print(table([lane.record() for lane in verdict.lanes], LANES, header=context.header))
         print(
-            f"{record['acknowledged']} operations acknowledged, {record['checked']} names and files "
-            f"compared at the end: {len(verdict.errors)} errors, {len(verdict.lost)} lost"
+            f"{record['acknowledged']} operations acknowledged, {record['checked']} names and "
+            f"files compared at the end: {len(verdict.errors)} errors, {len(verdict.lost)} lost"
         )
         for text in [*verdict.errors[: load.ERRORS_SHOWN_MAX], *verdict.lost[:20]]:
             print(f"  {text}")
