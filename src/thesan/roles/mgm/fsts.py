@@ -84,8 +84,8 @@ def _deletions_done(master: Master, message: Beat) -> frozenset[tuple[int, int]]
         except OperationError as error:
             if error.errno != errno.EUSERS:
                 raise
-            # No room now. The FST forgets them, is told to delete them once more, and says so again:
-            # cheaper than a beat that is not taken, which would make the FST look dead.
+            # No room now. The FST forgets them, is told to delete them once more and says so
+            # again: cheaper than a beat that is not taken, which would make the FST look dead.
             return frozenset()
     return frozenset(pairs)
 
