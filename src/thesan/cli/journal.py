@@ -180,7 +180,7 @@ async def _restore(
         await new.release(fresh)
     # Last: without a journal no MGM takes the directory for a whole one.
     journal = options.journal or f"sqlite:{into}/journal.db"
-    owner = await begin_journal(journal, done.entry, time.time_ns())
+    owner = await begin_journal(journal, done.entry, done.fid_limit, time.time_ns())
     return print_fields(context, _outcome(done, owner.epoch, journal, str(into)))
 
 
@@ -202,7 +202,7 @@ async def _adopt(
         await home.flush(store)
     finally:
         await home.release(store)
-    owner = await begin_journal(options.journal, done.entry, time.time_ns())
+    owner = await begin_journal(options.journal, done.entry, done.fid_limit, time.time_ns())
     return print_fields(context, _outcome(done, owner.epoch, options.journal, str(options.data)))
 
 

@@ -47,6 +47,8 @@ class Restored(msgspec.Struct, frozen=True):
     position: Position
     digest: bytes
     op_count: int
+    fid_limit: int
+    """Fids from here on were not reserved yet."""
     entry: bytes
     """The journal entry at that position: a new journal begins with it."""
     base: CheckpointInfo | None
@@ -183,7 +185,14 @@ def _checked(
         raise Corrupt(f"the store stands at another entry {target} than the segments'")
     if entry.digest and entry.digest != namespace.digest:
         raise Corrupt(f"the state after entry {target} is not the master's")
-    return Restored(accepter.position, namespace.digest, namespace.op_count, last, base)
+    return Restored(
+        accepter.position,
+        namespace.digest,
+        namespace.op_count,
+        namespace.fid_limit,
+        last,
+        base,
+    )
 
 
 async def catch_up(disk: Disk, past: Past, store: Store) -> Restored:
