@@ -54,7 +54,7 @@ class Mandate(msgspec.Struct, frozen=True):
     claimed_s: float
     silence_s: float
     must_wait: bool
-    """Reads of the old master may still be good: nothing is answered for `lease_s`."""
+    """Reads of the old master may still be good: nothing is answered for `silence_short_s`."""
 
 
 class Standby:
