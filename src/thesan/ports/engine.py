@@ -22,6 +22,15 @@ class Owner(msgspec.Struct, frozen=True, gc=False):
     since_ns: int = 0
 
 
+class EngineMember(msgspec.Struct, frozen=True):
+    """One server of an engine that has several."""
+
+    address: str
+    role: str
+    """leader, follower, learner or down."""
+    version: str = ""
+
+
 class EngineStatus(msgspec.Struct, frozen=True):
     """What `thesan ns` and `engine status` show."""
 
@@ -37,6 +46,8 @@ class EngineStatus(msgspec.Struct, frozen=True):
     """Grows with every beat: with `last`, all that a standby needs to see that the owner lives."""
     quota_bytes: int = 0
     """What `used_bytes` may grow to before the engine refuses to write; 0: as much as the disk."""
+    members: tuple[EngineMember, ...] = ()
+    """Its servers; none: the engine is a file or memory."""
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):

@@ -104,6 +104,7 @@ class MasterContext:
             lag=process.lag(),
             age_ms=master.age_ms(),
             # A master does not look: what troubled its last look says nothing of now.
+            engine_members=engine.members,
             engine_detail=engine.detail
             if process.observer.is_idle
             else process.observer.trouble or engine.detail,

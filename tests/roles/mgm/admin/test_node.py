@@ -2,7 +2,10 @@
 
 import errno
 
+import msgspec
 import pytest
+
+from thesan.ports.engine import EngineMember
 
 
 def test_nodes_in_eos_keys(mgm):
@@ -92,3 +95,15 @@ def test_only_a_silent_node_without_filesystems_goes(mgm, refused):
     mgm.now_s += 10
     mgm.do("node rm", node="fst9:1095")
     assert [one.configured for one in mgm.view.nodes()] == [True, False]
+
+
+def test_members_of_the_engine_are_listed(mgm, monkeypatch):
+    members = (EngineMember("h1:2379", "leader", "3.4.23"), EngineMember("h2:2379", "down"))
+    figures = msgspec.structs.replace(mgm.figures(), engine_members=members)
+    monkeypatch.setattr(mgm, "figures", lambda: figures)
+    rows = [one for one in mgm.do("node ls").records if one["type"] == "engine"]
+    assert [(one["hostport"], one["status"], one["cfg.status"]) for one in rows] == [
+        ("memory", "online", "on"),
+        ("h1:2379", "online", "leader"),
+        ("h2:2379", "offline", "down"),
+    ]

@@ -110,6 +110,14 @@ def test_no_member_reached_is_unavailable_in_bounded_time(play, spec, etcd, line
             status = await engine.status()
             assert not status.healthy
             assert status.detail
+            assert {one.role for one in status.members} == {"down"}
+            for line in cut:
+                line.is_hung = False
+            while not (status := await engine.status()).healthy:
+                await asyncio.sleep(0.05)
+            roles = sorted(one.role for one in status.members)
+            assert roles == ["follower", "follower", "leader"]
+            assert {one.version[:2] for one in status.members} == {"3."}
 
     play(story)
 

@@ -16,6 +16,7 @@ from thesan.core.model.identity import Identity
 from thesan.core.namespace.inode import Inode
 from thesan.core.namespace.ops import Op
 from thesan.core.namespace.state import Namespace
+from thesan.ports.engine import EngineMember
 from thesan.ports.host import HostLoad
 from thesan.roles.mgm.config import MgmConfig
 from thesan.roles.mgm.view import ClusterView
@@ -127,6 +128,7 @@ class MgmFigures(msgspec.Struct, frozen=True):
     """How old what it answers may be."""
     engine_detail: str = ""
     """What the engine says of itself; why it does not answer."""
+    engine_members: tuple[EngineMember, ...] = ()
 
 
 class AdminContext(Protocol):

@@ -142,6 +142,18 @@ def node_records(context: AdminContext) -> list[Record]:
             "nofs": 0,
         }
     )
+    records += [
+        {
+            "type": "engine",
+            "hostport": member.address,
+            "status": "offline" if member.role == "down" else "online",
+            "cfg.status": member.role,
+            "heartbeatdelta": 0,
+            "nofs": 0,
+            "cfg.stat.sys.eos.version": member.version,
+        }
+        for member in figures.engine_members
+    ]
     return records
 
 

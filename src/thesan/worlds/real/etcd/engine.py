@@ -8,18 +8,23 @@ A call that got no answer is sent again to the next member; since each is a comp
 seq or on the owner, only one of the tries can ever have an effect, whenever they land.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, Final
 
 from thesan.core.model.errors import Corrupt, Fenced, JournalError, Trimmed, Unavailable
-from thesan.core.model.etcd_limits import ETCD_PAGE_ENTRIES_MAX, ETCD_TRIM_ENTRIES
+from thesan.core.model.etcd_limits import (
+    ETCD_CALL_SECONDS_MAX,
+    ETCD_PAGE_ENTRIES_MAX,
+    ETCD_TRIM_ENTRIES,
+)
 from thesan.core.model.ids import Seq
 from thesan.core.model.limits import BATCH_BYTES_MAX, JOURNAL_PAGE_BYTES
-from thesan.ports.engine import EngineStatus, Observation, Owner
+from thesan.ports.engine import EngineMember, EngineStatus, Observation, Owner
 from thesan.worlds.real.etcd import messages, quota, requests
 from thesan.worlds.real.etcd.client import Answer, Client
-from thesan.worlds.real.etcd.endpoint import COMPACT, STATUS, TXN, EtcdError, Failure
+from thesan.worlds.real.etcd.endpoint import COMPACT, STATUS, TXN, Endpoint, EtcdError, Failure
 from thesan.worlds.real.etcd.keys import (
     Keys,
     decode_owner,
@@ -265,6 +270,7 @@ class EtcdEngine:
     async def status(self) -> EngineStatus:
         """Raises only after `close`: figures of a silent etcd are the last known ones."""
         self.client.check_open()
+        members = await self._members()
         try:
             first, last = await self._bounds()
             observed = await self.observe()
@@ -283,6 +289,7 @@ class EtcdEngine:
                 detail=str(error),
                 beats=known.beats,
                 quota_bytes=known.quota_bytes,
+                members=members,
             )
         troubles = list(state.errors)
         troubles += [one.refusal for one in self.client.endpoints if one.refusal]
@@ -297,8 +304,24 @@ class EtcdEngine:
             detail="; ".join(details),
             beats=observed.beats,
             quota_bytes=self._quota_bytes,
+            members=members,
         )
         return self._known
+
+    async def _members(self) -> tuple[EngineMember, ...]:
+        """What each member says of itself, all asked at the same time."""
+        request = messages.StatusRequest()
+
+        async def ask(endpoint: Endpoint) -> EngineMember:
+            try:
+                state = await self.client.call_at(endpoint, STATUS, request, ETCD_CALL_SECONDS_MAX)
+            except (EtcdError, JournalError):
+                return EngineMember(endpoint.address, "down")
+            is_leader = state.leader == state.header.member_id
+            role = "leader" if is_leader else "learner" if state.isLearner else "follower"
+            return EngineMember(endpoint.address, role, state.version)
+
+        return tuple(await asyncio.gather(*(ask(one) for one in self.client.endpoints)))
 
     async def close(self) -> None:
         await self.client.close()
