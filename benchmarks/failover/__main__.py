@@ -10,13 +10,14 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.failover import engine, network, report
+from benchmarks.failover import engine, hardware, network, report
 from benchmarks.failover.bed import bed
 from benchmarks.failover.cases import CASES, cannot
 from benchmarks.failover.cluster import Settings
 from benchmarks.failover.network import BedError
 from benchmarks.failover.runs import Result, repeat
 
+ALL = {**CASES, **hardware.HARDWARE}
 DEFAULT_CASES = "kill,hostgone,handover,stop,engine-leader,partition-engine,partition-full,busy"
 
 
@@ -26,9 +27,9 @@ def main() -> int:
     # Whoever ends the bench ends the bed with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     names = [name for name in options.cases.split(",") if name]
-    unknown = [name for name in names if name not in CASES]
+    unknown = [name for name in names if name not in ALL]
     if unknown:
-        print(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}", file=sys.stderr)
+        print(f"no such case: {', '.join(unknown)}; there are {', '.join(ALL)}", file=sys.stderr)
         return 2
     why = network.missing() or (engine.missing() if options.engine == "etcd" else "")
     if why:
@@ -36,7 +37,7 @@ def main() -> int:
         return 2
     results: dict[str, list[Result]] = {}
     for name in names:
-        if why := cannot(CASES[name]):
+        if why := cannot(ALL[name]):
             print(f"{name}: left out, {why}")
             continue
         results[name] = _case(name, options)
@@ -51,7 +52,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="benchmarks.failover", description=__doc__)
-    top.add_argument("--cases", default=DEFAULT_CASES, help=f"of {', '.join(CASES)}")
+    top.add_argument("--cases", default=DEFAULT_CASES, help=f"of {', '.join(ALL)}")
     top.add_argument("--runs", type=int, default=20)
     top.add_argument("--engine", choices=["etcd", "sqlite"], default="etcd")
     top.add_argument("--json", type=Path, help="every figure of every run")
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _case(name: str, options: argparse.Namespace) -> list[Result]:
     """All runs of a case; a new bed when one was left in pieces."""
-    case, done = CASES[name], list[Result]()
+    case, done = ALL[name], list[Result]()
     print(f"{name}: {case.text}", flush=True)
 
     def tell(result: Result) -> None:
@@ -76,7 +77,7 @@ def _case(name: str, options: argparse.Namespace) -> list[Result]:
         try:
             with (
                 _place(name, options, failures) as root,
-                bed(root, Settings(engine=options.engine)) as one,
+                bed(root, _settings(name, root, options.engine)) as one,
             ):
                 if not options.no_xrdcp:
                     one.start_xrdcp()
@@ -89,6 +90,10 @@ def _case(name: str, options: argparse.Namespace) -> list[Result]:
             print(f"  the bed failed: {error}", flush=True)
         failures += 1
     return done
+
+
+def _settings(name: str, root: Path, engine_name: str) -> Settings:
+    return hardware.settings(root) if name in hardware.HARDWARE else Settings(engine=engine_name)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from benchmarks.failover.cluster import REPOSITORY, Cluster, Settings
 from benchmarks.failover.network import BedError, remove_forsaken
 from benchmarks.failover.record import Event, FsSighting, Sighting, Verdict, load
 from benchmarks.failover.views import Desk, bad_filesystems, compare, until_equal
-from benchmarks.failover.xrdcp import COPY_SECONDS_MAX
+from benchmarks.failover.xrdcp import COPY_SECONDS_MAX, QUICK
 from thesan.core.model.errors import ThesanError
 from thesan.worlds.real import library
 
@@ -65,6 +65,7 @@ class Bed:
         self._spawned: list[subprocess.Popen[str]] = []
         self._xrdcp: list[tuple[subprocess.Popen[str], Path]] = []
         self._looked_at = 0.0
+        self.last_broken = ""
         self.sight_record = cluster.root / "sightings.jsonl"
         self.fs_record = cluster.root / "filesystems.jsonl"
         login = library.login_settings(keytab=str(cluster.keytab))
@@ -149,19 +150,23 @@ class Bed:
         return f"views differ: {different}" if different else ""
 
     def wait_whole(self, seconds_max: float = WHOLE_SECONDS_MAX) -> float:
-        """Wait until one MGM leads, all answer alike, all filesystems are up; the seconds."""
+        """Wait until one MGM leads, all answer alike, all filesystems are up; the seconds.
+        `last_broken` is what was missing last."""
         began = time.monotonic()
-        why = "not looked yet"
+        why = self.last_broken = ""
         while time.monotonic() - began < seconds_max:
             why = self.broken()
             if not why:
                 return time.monotonic() - began
+            self.last_broken = why
             time.sleep(POLL_SECONDS)
         raise BedError(f"the cluster is not whole after {seconds_max:.0f} s: {why}")
 
-    def equal_views(self, hosts: Sequence[str], seconds_max: float) -> tuple[float, str]:
+    def equal_views(
+        self, hosts: Sequence[str], seconds_max: float, *, at_rest: bool = False
+    ) -> tuple[float, str]:
         """(seconds until all admin views of these MGMs were the same, what still differs)."""
-        return self.ask(until_equal(self.desk, hosts, seconds_max))
+        return self.ask(until_equal(self.desk, hosts, seconds_max, at_rest=at_rest))
 
     # -- records ---------------------------------------------------------------------------------
     def sightings(self) -> list[Sighting]:
@@ -216,6 +221,8 @@ class Bed:
             self.ask(self._open_to_all(f"/{name}"))
             words = [sys.executable, "-m", "benchmarks.failover.xrdcp", addresses]
             words += [f"/{name}", str(root / "events.jsonl"), str(root / "work")]
+            if number:
+                words += QUICK  # the first loop has the settings that XRootD comes with
             process = self._spawn("c1", words, root / "loop.log")
             self._xrdcp.append((process, root / "events.jsonl"))
         for process, record in self._xrdcp:

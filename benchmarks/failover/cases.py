@@ -43,7 +43,11 @@ class Case:
     """Whether another host must be master while it lasts; None: either is right, and there may be
     no success before its end."""
     host_dies: bool = False
-    """The victim's FST dies too, its files' other replicas serve."""
+    """The master's FST dies too, its files' other replicas serve."""
+    kills_fst: bool = False
+    """The master's FST is killed and started again."""
+    fst: str = ""
+    """Host whose FST is struck, when it is not the master's."""
     arrange: Callable[[Bed, str], None] = lambda bed, master: None
     """Before clients start."""
     cuts_fsts: bool = False
@@ -228,7 +232,12 @@ CASES: dict[str, Case] = {
     case.name: case
     for case in (
         Case("kill", "master's process: kill -9", _kill),
-        Case("kill-daemons", "every daemon of the master's host: kill -9", _kill_all_daemons),
+        Case(
+            "kill-daemons",
+            "every daemon of the master's host: kill -9",
+            _kill_all_daemons,
+            kills_fst=True,
+        ),
         Case(
             "hostgone",
             "host with master, engine leader and FST: cable, then kill -9",

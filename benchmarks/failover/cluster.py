@@ -35,6 +35,8 @@ MGM_PORT = 1094
 FST_PORT = 1095
 FS_PER_FST = 2
 STOP_SECONDS_MAX = 10.0
+DISK_MIB = 400
+"""etcd allocates its log in pieces of 64 MiB."""
 POLL_SECONDS = 0.02
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -50,8 +52,9 @@ class Settings:
     """More arguments for every MGM."""
     environment: dict[str, dict[str, str]] = field(default_factory=dict)
     """host -> variables of its daemons."""
-    etcd_disks: dict[str, "disks.Disk"] = field(default_factory=dict)
-    """host -> disk of its etcd member; the bed's directory otherwise."""
+    disks: tuple[str, ...] = ()
+    """`host/directory`, such as `h1/etcd`, `h1/mgm`, `h4/fs1`: on an ext4 of its own, which may be
+    slowed down, filled up, or lose its power."""
 
 
 class Cluster:
@@ -70,6 +73,8 @@ class Cluster:
         )
         self.keytab = root / "keytab"
         self._supervisors: dict[str, subprocess.Popen[bytes]] = {}
+        self.disks: dict[str, disks.Disk] = {}
+        self._mounts = contextlib.ExitStack()
 
     # -- names -----------------------------------------------------------------------------------
     @property
@@ -105,6 +110,10 @@ class Cluster:
         self.root.mkdir(parents=True, exist_ok=True)
         create_keytab(self.keytab)
         self.network.up()
+        for place in self.settings.disks:
+            image = self.root / f"{place.replace('/', '-')}.ext4"
+            disk = disks.ext4(image, self.root / place, DISK_MIB)
+            self.disks[place] = self._mounts.enter_context(disk)
         for host in self.hosts:
             self._furnish(host)
         if self.etcd is not None:
@@ -122,6 +131,7 @@ class Cluster:
         if self.etcd is not None:
             for host in self.etcd.hosts:
                 self.etcd.reap(host)
+        self._mounts.close()
 
     def destroy(self) -> None:
         """Stop, and remove the directory."""

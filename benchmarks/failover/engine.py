@@ -35,7 +35,7 @@ def missing() -> str:
 
 
 class EtcdCluster:
-    """One member on each of some hosts; data in `root`/<host>/etcd."""
+    """One member on each of some hosts; data in `root`/<host>/etcd/data."""
 
     def __init__(self, network: Network, hosts: list[str], root: Path, operator: str) -> None:
         self.hosts = hosts
@@ -51,7 +51,7 @@ class EtcdCluster:
 
     def directory(self, host: str) -> Path:
         """Data of a member."""
-        return self._root / host / "etcd"
+        return self._root / host / "etcd" / "data"
 
     def start(self, host: str) -> None:
         """Start a member with the data that it has."""
@@ -67,7 +67,7 @@ class EtcdCluster:
             *("--initial-cluster", cluster, "--initial-cluster-token", self._network.prefix),
             *("--initial-cluster-state", "new", *FLAGS),
         ]
-        (self._root / host).mkdir(parents=True, exist_ok=True)
+        self.directory(host).mkdir(parents=True, exist_ok=True, mode=0o700)
         with (self._root / host / "etcd.log").open("ab") as log:
             self._members[host] = subprocess.Popen(
                 self._network.argv(host, argv),

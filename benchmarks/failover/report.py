@@ -15,7 +15,7 @@ COLUMNS = (
     ("equal", 6),
     ("err thesan", 10),
     ("err xrdcp", 9),
-    ("(dead FST)", 10),
+    ("(its FST)", 10),
     ("lost", 4),
     ("of", 6),
     ("manual", 6),
@@ -26,6 +26,10 @@ COLUMNS = (
 )
 """Heading and width. FSTs: restarted; offline: sightings of living filesystems not online;
 redirects: to a deposed master after 1 s; stale: answers by one."""
+
+
+LONG_SECONDS = 3.0
+"""Whoever is not whole for longer has to say what was missing."""
 
 
 def header() -> str:
@@ -87,6 +91,8 @@ def line(result: Result) -> str:
         f"before {result.quiet_gap:.2f} s, xrdcp {result.xrdcp_copies} copies, "
         f"slowest {result.xrdcp_slowest:.1f} s"
     )
+    if result.whole_after > LONG_SECONDS:
+        text += f"\n    whole last: {result.broken[:900]}"
     faults = result.faults
     shown = [f"    {fault}"[:400] for fault in faults[:6]]
     if len(faults) > len(shown):

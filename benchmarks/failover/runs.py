@@ -56,6 +56,8 @@ class Result(msgspec.Struct):
     """Length of the strike itself: hand-over's own time, for instance."""
     equal_after: float = 0.0
     whole_after: float = 0.0
+    broken: str = ""
+    """What was the last to be whole again."""
     errors: list[str] = msgspec.field(default_factory=list)
     """What thesan's clients saw."""
     xrdcp_copies: int = 0
@@ -126,6 +128,9 @@ class Run:
             result.manual_steps += 1
         self._ended = time.monotonic()
         self._judge(clients, bed.stop_clients(clients), fsts)
+        if not result.trouble:
+            _, unequal = bed.equal_views(bed.cluster.mgms, EQUAL_SECONDS_MAX, at_rest=True)
+            result.unequal = result.unequal or unequal
         return result
 
     # -- the fault -------------------------------------------------------------------------------
@@ -146,6 +151,7 @@ class Run:
             self._healed = time.monotonic()
         self._until_served(clients, self._healed)
         result.whole_after = bed.wait_whole()
+        result.broken = bed.last_broken
         time.sleep(OBSERVE_SECONDS)
 
     def _until_moved(self, old: str) -> None:
@@ -184,7 +190,7 @@ class Run:
 
     # -- the judgement ---------------------------------------------------------------------------
     def _judge(self, clients: Clients, verdict: Verdict, fsts: dict[str, int]) -> None:
-        result, case = self.result, self.case
+        result = self.result
         events = clients.events()
         start, end = self._struck or self._ended, self._ended
         before = [event for event in events if event.ended < start]
@@ -197,25 +203,30 @@ class Run:
         self._judge_xrdcp()
         result.lost = verdict.faults
         result.acknowledged = verdict.acknowledged
-        excused = {result.master} if case.name == "kill-daemons" or case.host_dies else set()
         result.fsts_restarted = [
             host
             for host, pid in self._fst_pids().items()
-            if pid != fsts[host] and host not in excused
+            if pid != fsts[host] and host != self._struck_fst()
         ]
         self._judge_sightings(start, end)
+
+    def _struck_fst(self) -> str:
+        """Host whose FST the fault reached; empty when it reached none."""
+        case = self.case
+        return self.result.master if case.host_dies or case.kills_fst else case.fst
 
     def _judge_xrdcp(self) -> None:
         """Copies that ended since the last run, whatever run they began in."""
         result = self.result
-        dead = self.bed.network.address(result.master) + ":1095"
+        struck = self._struck_fst()
+        dead = self.bed.cluster.fst_address(struck) if struck else "none"
         events = self.bed.new_xrdcp_events()
         result.xrdcp_copies = len(events)
         result.xrdcp_slowest = max((event.ended - event.began for event in events), default=0.0)
         for event in events:
             if not event.ok:
-                on_dead = self.case.host_dies and event.place == dead
-                kind = result.xrdcp_errors_on_dead if on_dead else result.xrdcp_errors
+                is_there = event.place == dead
+                kind = result.xrdcp_errors_on_dead if is_there else result.xrdcp_errors
                 kind.append(_say(event))
 
     def _judge_sightings(self, start: float, end: float) -> None:
@@ -230,13 +241,14 @@ class Run:
             result.stale_services = [f"{s.at - start:.1f} s {s.host}" for s in stale]
         if case.cuts_fsts:
             return
-        address = self.bed.network.address(result.master)
+        struck = self._struck_fst()
+        address = self.bed.network.address(struck) if struck else "none"
         for sighting in self.bed.fs_sightings():
             if start <= sighting.at <= end and sighting.host != result.master:
                 result.bad_filesystems += [
                     f"{sighting.at - start:.1f} s {sighting.host}: {text}"
                     for text in sighting.bad
-                    if not ((case.host_dies or case.name == "kill-daemons") and address in text)
+                    if address not in text
                 ]
 
 

@@ -30,8 +30,10 @@ DIAL_SECONDS_MAX: Final = 1.0
 
 VIEWS: Final = (("fs", "ls"), ("node", "ls"), ("group", "ls"), ("space", "ls"), ("quota", "ls"))
 """Admin views that must be the same on every MGM; `ns` is compared by `NS_KEYS`."""
-NS_KEYS: Final = ("ns.total.files", "ns.total.directories", "ns.master", "ns.epoch")
+NS_KEYS: Final = ("ns.boot.status", "ns.mgm.leader", "ns.mgm.epoch")
 """What `ns stat` says of the instance rather than of the MGM that was asked."""
+NS_KEYS_AT_REST: Final = ("ns.total.files", "ns.total.directories")
+"""What also must be the same when nobody writes: MGMs are asked one after the other."""
 VOLATILE: Final = (
     *("heartbeat", "age", "lag", "load", "rtt", "uptime", "rss", "cpu", "clock", "delta", "since"),
     *("stat.disk", "stat.net", "stat.ropen", "stat.wopen", "stat.statfs", "used", "free", "filled"),
@@ -146,10 +148,17 @@ def difference(views: Mapping[str, object]) -> str:
     values = list(views.values())
     if all(value == values[0] for value in values):
         return ""
+    if all(isinstance(value, list) for value in values):
+        # Only the records that not everybody has.
+        lists: list[list[object]] = [list(value) for value in values if isinstance(value, list)]
+        views = {
+            host: [one for one in mine if not all(one in other for other in lists)]
+            for host, mine in zip(views, lists, strict=True)
+        }
     return "; ".join(f"{host}: {value}" for host, value in views.items())[:1500]
 
 
-async def compare(desk: Desk, hosts: Iterable[str]) -> dict[str, str]:
+async def compare(desk: Desk, hosts: Iterable[str], *, at_rest: bool = False) -> dict[str, str]:
     """View -> how it differs between these MGMs; empty when all are equal."""
     hosts = list(hosts)
     found = {}
@@ -158,7 +167,7 @@ async def compare(desk: Desk, hosts: Iterable[str]) -> dict[str, str]:
         for host in hosts:
             try:
                 reply = await desk.admin(host, noun, verb)
-                views[host] = _of_ns(reply) if noun == "ns" else stable(reply.records)
+                views[host] = _of_ns(reply, at_rest) if noun == "ns" else stable(reply.records)
             except (ThesanError, OSError) as error:
                 views[host] = f"no answer: {error}"
         if text := difference(views):
@@ -166,16 +175,19 @@ async def compare(desk: Desk, hosts: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _of_ns(reply: AdminReply) -> dict[str, Any]:
+def _of_ns(reply: AdminReply, at_rest: bool) -> dict[str, Any]:
     merged = {key: value for record in reply.records for key, value in record.items()}
-    return {key: merged[key] for key in NS_KEYS if key in merged}
+    keys = (*NS_KEYS, *NS_KEYS_AT_REST) if at_rest else NS_KEYS
+    return {key: merged[key] for key in keys}
 
 
-async def until_equal(desk: Desk, hosts: Iterable[str], seconds_max: float) -> tuple[float, str]:
+async def until_equal(
+    desk: Desk, hosts: Iterable[str], seconds_max: float, *, at_rest: bool = False
+) -> tuple[float, str]:
     """(seconds until all views were equal, "") or (seconds_max, what still differs)."""
     began = time.monotonic()
     while True:
-        found = await compare(desk, hosts)
+        found = await compare(desk, hosts, at_rest=at_rest)
         took = time.monotonic() - began
         if not found:
             return took, ""

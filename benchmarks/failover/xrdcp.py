@@ -1,6 +1,7 @@
 """The real, unmodified xrdcp in a loop: upload, download, compare.
 
-Runs on a host of the bed: `python -m benchmarks.failover.xrdcp ADDRESSES DIRECTORY RECORD WORK`.
+Runs on a host of the bed: `python -m benchmarks.failover.xrdcp ADDRESSES DIRECTORY RECORD WORK
+[XRD_...=VALUE ...]`.
 ADDRESSES are the MGMs' `ip:port,...`: they become one name with several addresses, the way in which
 XRootD clients know more than one manager, in a hosts file that only these processes see. Prints
 `ready` after the first round trip. A line on standard input ends the loop after the file under way.
@@ -23,6 +24,9 @@ COPY_SECONDS_MAX = 150.0
 OPTIONS = "-s -f --cksum adler32"
 """Compared at the end: XrdCl takes a close whose connection has broken for a success, and exits
 with 0 although no server ever heard of the close (seen: 5.5.3, FST lost before the close)."""
+QUICK = ("XRD_CONNECTIONWINDOW=5", "XRD_CONNECTIONRETRY=20")
+"""What we recommend: a host that boots refuses connections for a moment, and XrdCl by itself sleeps
+out its window of 120 s then."""
 PAUSE_SECONDS = 0.2
 SLOW_SECONDS = 5.0
 """Copies that took longer leave their log."""
@@ -33,7 +37,15 @@ _PLACE = re.compile(r"10\.77\.0\.\d+:1095")
 class Loop:
     """One xrdcp after the other."""
 
-    def __init__(self, addresses: list[str], directory: str, record: Path, work: Path) -> None:
+    def __init__(
+        self,
+        addresses: list[str],
+        directory: str,
+        record: Path,
+        work: Path,
+        settings: dict[str, str],
+    ) -> None:
+        self._settings = settings
         self._url = f"root://{NAME}:{addresses[0].rpartition(':')[2]}/{directory}"
         self._record = record.open("a", encoding="utf-8", buffering=1)
         self._work = work
@@ -74,7 +86,12 @@ class Loop:
                 text=True,
                 check=False,
                 timeout=COPY_SECONDS_MAX,
-                env={**os.environ, "XRD_LOGLEVEL": "Debug", "XRD_LOGFILE": str(log)},
+                env={
+                    **os.environ,
+                    **self._settings,
+                    "XRD_LOGLEVEL": "Debug",
+                    "XRD_LOGFILE": str(log),
+                },
             )
             if done.returncode != 0:
                 error = f"status {done.returncode}: {done.stderr.strip()[-300:]}"
@@ -99,9 +116,10 @@ def last_place(log: Path) -> str:
     return found[-1] if found else ""
 
 
-def main(addresses: str, directory: str, record: str, work: str) -> None:
+def main(addresses: str, directory: str, record: str, work: str, *settings: str) -> None:
     """The whole life of the process."""
-    loop = Loop(addresses.split(","), directory, Path(record), Path(work))
+    environment = dict(word.split("=", 1) for word in settings)
+    loop = Loop(addresses.split(","), directory, Path(record), Path(work), environment)
 
     def listen() -> None:
         sys.stdin.readline()
@@ -113,4 +131,4 @@ def main(addresses: str, directory: str, record: str, work: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5])
+    main(*sys.argv[1:])
