@@ -11,6 +11,9 @@ ETCD_CALLS_SECONDS_MAX: Final = 2.0
 election (0.5 to 1.1 s) passes within it."""
 ETCD_PAUSE_SECONDS: Final = 0.02
 """Pause after a round in which no member could serve: during an election they refuse at once."""
+ETCD_PAUSE_SECONDS_MAX: Final = 0.2
+"""The same for a watch, after some rounds: an etcd that is down for long is not worth a processor,
+one that is back is found within a probe or two."""
 ETCD_WATCH_SILENCE_SECONDS: Final = 0.6
 """A watch without an event for three beats is checked by a read, and reopened if it missed one."""
 ETCD_RECONNECT_SECONDS_MAX: Final = 1.0

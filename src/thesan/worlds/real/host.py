@@ -40,7 +40,7 @@ class RealHost:
     def load(self) -> HostLoad:
         """Figures of the machine and of this process."""
         now = time.monotonic()
-        counters = psutil.net_io_counters()
+        counters = psutil.net_io_counters(nowrap=False)  # 64 bits: they do not wrap
         received = counters.bytes_recv if counters else 0
         sent = counters.bytes_sent if counters else 0
         before, received_before, sent_before = self._traffic

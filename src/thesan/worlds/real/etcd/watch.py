@@ -19,6 +19,7 @@ from thesan.core.model.errors import JournalError
 from thesan.core.model.etcd_limits import (
     ETCD_CALL_SECONDS_MAX,
     ETCD_PAUSE_SECONDS,
+    ETCD_PAUSE_SECONDS_MAX,
     ETCD_WATCH_SILENCE_SECONDS,
 )
 from thesan.worlds.real.etcd import messages
@@ -46,6 +47,7 @@ async def watch(
     Compacted, and what `newest_change` raises.
     """
     resume = _Resume(revision)
+    pause = ETCD_PAUSE_SECONDS
     while True:
         is_tried = False
         for endpoint in client.usable():
@@ -64,7 +66,8 @@ async def watch(
                 if is_tried:
                     break  # It worked for a while: begin with the best member again.
         client.check_open()
-        await asyncio.sleep(ETCD_PAUSE_SECONDS)
+        await asyncio.sleep(pause)
+        pause = ETCD_PAUSE_SECONDS if is_tried else min(2 * pause, ETCD_PAUSE_SECONDS_MAX)
 
 
 class _Resume:
