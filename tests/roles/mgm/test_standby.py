@@ -6,6 +6,7 @@ from thesan.core.authority.rules import VID_SECTION
 from thesan.core.model.errors import OperationError
 from thesan.core.namespace.ops import ConfigSet
 from thesan.core.wire.requests import Mkdir
+from thesan.roles.mgm import standby
 from thesan.roles.mgm.process import Role
 
 
@@ -79,3 +80,24 @@ def test_a_store_that_fails_ends_the_role_and_it_begins_anew(pair) -> None:
     assert standby.mgm.role is Role.STANDBY
     assert standby.mgm.desk.namespace.digest == master.mgm.master.namespace.digest
     standby.loop.trace.failures.clear()
+
+
+def test_a_claim_of_unknown_outcome_is_never_taken_up_later(bench, monkeypatch) -> None:
+    """It landed, but by then this MGM had told the others that it is not master."""
+    bench.mgm.master.submit(ConfigSet("x", "y", b"z"))
+    bench.sleep(1)
+    epoch = bench.mgm.master.epoch
+    bench.crash()
+    proposed = []
+
+    async def claim(engine, seen, new) -> bool:
+        proposed.append(new)
+        won = await engine.take_over(seen, new)
+        if len(proposed) == 1:
+            raise TimeoutError
+        return won
+
+    monkeypatch.setattr(standby, "claim", claim)
+    bench.start()
+    assert [one.epoch for one in proposed] == [epoch + 1, epoch + 2]
+    assert bench.mgm.master.epoch == epoch + 2

@@ -83,7 +83,6 @@ class Standby:
         self.desk = Master(process, epoch, namespace, pipeline, self._tasks, is_master=False)
         """What requests are answered from."""
         self.desk.age_ms = self.age_ms
-        self._proposed: Owner | None = None
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting: list[tuple[int, Callable[[bool], None]]] = []
 
@@ -252,21 +251,20 @@ class Standby:
         assert verdict.claim is not None
         loop = asyncio.get_running_loop()
         decided_s = loop.time()
-        owner = self._proposed
-        if owner is None or owner != seen.owner:
-            owner = self._proposed = Owner(
-                node=process.address,
-                epoch=Epoch((seen.owner.epoch if seen.owner is not None else 0) + 1),
-                address=process.address,
-                since_ns=process.world.clock.now_ns(),
-            )
-            process.epoch = owner.epoch
-            why = await self._take(seen.owner, owner)
-            if why:
-                process.epoch = Epoch(0)
-                self._say(why)
-                return None
+        # Always a new epoch. One that was proposed before without an answer may be the owner by
+        # now, but this MGM has not served it, and said so to the others.
+        owner = Owner(
+            node=process.address,
+            epoch=Epoch((seen.owner.epoch if seen.owner is not None else 0) + 1),
+            address=process.address,
+            since_ns=process.world.clock.now_ns(),
+        )
         process.epoch = owner.epoch
+        why = await self._take(seen.owner, owner)
+        if why:
+            process.epoch = Epoch(0)
+            self._say(why)
+            return None
         must_wait = not await self._was_quiet(seen, owner, verdict.claim)
         return Mandate(
             owner=owner,
