@@ -1,8 +1,16 @@
 """Everything in this folder runs the whole instance in the simulated world."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from thesan.worlds.simulated.run import RunSettings, run
+
+HUNT_SEEDS = int(os.environ.get("THESAN_MUTANT_SEEDS", "60"))
+"""Seeds within which every planted bug must be seen; most are in the first three."""
+Mutant = Callable[[pytest.MonkeyPatch], None]
 
 REGRESSIONS = Path(__file__).parent / "regressions.txt"
 
@@ -26,3 +34,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.simulation)
+
+
+@pytest.fixture
+def hunt(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Run seeds with a planted bug until one is red that is green without it."""
+
+    def search(mutant: Mutant, settings: RunSettings, hint: int = 0) -> None:
+        """`hint`: a seed that saw it once, tried first."""
+        for seed in (hint, *(number for number in range(HUNT_SEEDS) if number != hint)):
+            with monkeypatch.context() as patch:
+                mutant(patch)
+                is_green = run(seed, settings).ok
+            if not is_green and run(seed, settings).ok:
+                return
+        pytest.fail(f"{mutant.__doc__} Not noticed in {HUNT_SEEDS} seeds.")
+
+    return search

@@ -168,7 +168,7 @@ def test_an_epoch_with_two_owners_is_noticed():
 def test_an_entry_by_somebody_else_is_noticed():
     journal = _journal_of(1, 2)
     journal.archive[1] = (NODE, journal.archive[1][1])
-    assert any("appended by" in fault for fault in checkers.check_epochs(journal))
+    assert any("was owner" in fault for fault in checkers.check_epochs(journal))
 
 
 def test_replicas_are_equal_and_at_the_head(namespace):

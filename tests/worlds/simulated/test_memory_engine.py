@@ -178,9 +178,10 @@ def test_calls_hang_during_an_election_and_are_carried_out_once():
         assert journal.beats == 0
         journal.elect()
         answers = await asyncio.gather(*calls, return_exceptions=True)
-        given_up = [answer for answer in answers if isinstance(answer, Unavailable)]
-        assert 0 < len(given_up) < len(calls)
-        assert journal.beats == len(calls)
+        unsure = [answer for answer in answers if isinstance(answer, Unavailable)]
+        assert 0 < len(unsure) < len(calls)
+        # Of those without an answer some were done, and none of them twice.
+        assert len(calls) - len(unsure) < journal.beats < len(calls)
 
     journal = a_journal()
     weather = Weather(silence_seconds=1.5)

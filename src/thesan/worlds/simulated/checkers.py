@@ -142,7 +142,7 @@ async def check_journal(journal: MemoryJournal, live: Namespace | None) -> list[
 
 def check_epochs(journal: MemoryJournal) -> list[str]:
     """One writer: epochs have one owner each and only grow, and so do the entries'."""
-    faults = []
+    faults = [f"journal: it took {what}" for what in journal.strays]
     epochs = [int(owner.epoch) for owner in journal.owners]
     if epochs != sorted(set(epochs)):
         faults.append(f"journal: the epochs of its owners were {epochs}")
@@ -150,7 +150,7 @@ def check_epochs(journal: MemoryJournal) -> list[str]:
     for number, (owner, data) in enumerate(journal.archive, start=1):
         epoch = decode_entry(data).epoch
         if owner not in journal.owners or owner.epoch != epoch:
-            faults.append(f"journal: entry {number} of epoch {epoch} was appended by {owner}")
+            faults.append(f"journal: entry {number} of epoch {epoch} came when {owner} was owner")
         if epoch < newest:
             faults.append(f"journal: entry {number} of epoch {epoch} came after epoch {newest}")
         newest = max(newest, epoch)

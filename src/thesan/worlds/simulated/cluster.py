@@ -67,6 +67,8 @@ PARTIAL_SECONDS: Final = 10.0
 """How long an FST keeps the upload of a client that vanished."""
 ENGINE_SILENCE_SECONDS: Final = 1.5
 """Deadline of an engine call: half a second at each of three members."""
+ENGINE_LATE_SECONDS: Final = 2.5
+"""A late request lands when another MGM may have taken over."""
 _NO_LOAD: Final = (0.0, 0.0, 0.0)
 DRIFT_MAX: Final = 0.02
 """How much a monotonic clock may be too fast or too slow."""
@@ -112,6 +114,7 @@ class Cluster:
                 latency_seconds_max=0.003,
                 silence_seconds=ENGINE_SILENCE_SECONDS,
                 member_seconds=ENGINE_SILENCE_SECONDS / 3,
+                late_seconds=ENGINE_LATE_SECONDS,
             )
             for name in self.mgm_names
         }

@@ -36,8 +36,11 @@ class MemoryJournal:
         self.owner: Owner | None = None
         self.owners: list[Owner] = []
         """Everybody who ever was, in order. For checkers."""
-        self.archive: list[tuple[Owner, bytes]] = []
-        """Every entry ever appended, trimmed ones too, with who appended it. For checkers."""
+        self.archive: list[tuple[Owner | None, bytes]] = []
+        """Every entry ever appended, trimmed ones too, with the owner at that moment. For
+        checkers."""
+        self.strays: list[str] = []
+        """What somebody did who was not the owner: nothing, ever. For checkers."""
         self.beats = 0
         self.first = Seq(1)
         self._away = 0
@@ -98,7 +101,7 @@ class MemoryJournal:
 
     def append(self, owner: Owner, seq: Seq, data: bytes) -> None:
         """As the port says."""
-        self._must_be(owner)
+        self._enter(owner, f"entry {seq}")
         if seq > self.last + 1:
             raise Corrupt(f"entry {seq} would leave a hole after entry {self.last}")
         if seq < self.first:
@@ -108,7 +111,7 @@ class MemoryJournal:
                 raise Corrupt(f"entry {seq} exists with other bytes")
             return
         self._entries.append(data)
-        self.archive.append((owner, data))
+        self.archive.append((self.owner, data))
         self._used_bytes += len(data)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
@@ -117,7 +120,7 @@ class MemoryJournal:
 
     def beat(self, owner: Owner) -> None:
         """As the port says."""
-        self._must_be(owner)
+        self._enter(owner, "a beat")
         self.beats += 1
 
     def read(self, start: Seq, bytes_max: int) -> list[tuple[Seq, bytes]]:
@@ -138,7 +141,7 @@ class MemoryJournal:
 
     def trim(self, owner: Owner, before: Seq) -> None:
         """As the port says."""
-        self._must_be(owner)
+        self._enter(owner, f"a trim before {before}")
         while self.first < min(before, self.last):
             self._used_bytes -= len(self._entries.popleft())
             self.first = Seq(self.first + 1)
@@ -165,6 +168,11 @@ class MemoryJournal:
         self._waiters = [other for other in self._waiters if not other.done()]
         self._waiters.append(waiter)
         return waiter
+
+    def _enter(self, owner: Owner, what: str) -> None:
+        self._must_be(owner)
+        if self.owner != owner:
+            self.strays.append(f"{what} by {owner.node} of epoch {owner.epoch}")
 
     def _must_be(self, owner: Owner) -> None:
         if self.owner != owner:
@@ -209,8 +217,10 @@ class Weather(msgspec.Struct):
 
 _FAULTS: Final = (Fault.LOST_REQUEST, Fault.LOST_ANSWER, Fault.LATE, Fault.TWICE)
 _LEFT_BEHIND_CHANCE: Final = 0.3
-"""Share of requests given up without a leader that are carried out when there is one: they were in
-the log of a member that the next majority listens to."""
+"""Share of requests at a member without a leader that are carried out when there is one, although
+they were given up: they were in the log of a member that the next majority listens to."""
+_FORGOTTEN_CHANCE: Final = 0.4
+"""Share of them that the member forgets: it drops proposals while it knows no leader."""
 
 
 class MemoryEngine:
@@ -331,8 +341,12 @@ class MemoryEngine:
         if self._journal.has_leader:
             return True
         election = self._journal.election()
-        if self._dice.random() < _LEFT_BEHIND_CHANCE:
-            election.add_done_callback(partial(_left_behind, effect), context=contextvars.Context())
+        fate = self._dice.random()
+        if fate < _LEFT_BEHIND_CHANCE + _FORGOTTEN_CHANCE:
+            if fate < _LEFT_BEHIND_CHANCE:
+                election.add_done_callback(
+                    partial(_left_behind, effect), context=contextvars.Context()
+                )
             await self._silence()
             return False
         try:

@@ -38,9 +38,13 @@ class Actor:
         *,
         strict: bool = True,
         names: tuple[str, ...] = (),
+        has_files: bool = True,
     ) -> None:
-        """`names`: all actors that have a counter. `strict`: a call without a definite answer is a
-        violation: the library has to hide every fault within the atlas."""
+        """`names`: all actors that have a counter. Without files only what MGMs alone hold is used.
+
+        `strict`: a call without a definite answer is a violation: the library has to hide every
+        fault within the atlas.
+        """
         self.name = name
         self.tally = Tally()
         self.expectation = Expectation(f"/{name}")
@@ -51,6 +55,7 @@ class Actor:
         self._count = 0
         self._shared = SharedNames(loop, self, dice, history)
         self._names = names
+        self._has_files = has_files
         self._session = Session(loop, self, dice, 0)
         self._in_flight: tuple[str, ...] = ()
         """Paths that the call under way may change."""
@@ -85,6 +90,9 @@ class Actor:
 
     async def step(self) -> None:
         """One call."""
+        if not self._has_files:
+            await self._dice.choice([self._shared_mark, self._shared_mark, self._counter])()
+            return
         kinds = [self._put] * 5 + [self._get] * 4 + [self._rename] * 2 + [self._shared_file] * 5
         kinds += [self._shared_mark] * 6
         kinds += [self._counter] * (6 if self._names else 0)
