@@ -74,7 +74,11 @@ class Loop:
     def _copy(self, op: str, path: str, source: str, target: str, wanted: bytes = b"") -> bool:
         log = self._work / "xrdcp.log"
         log.unlink(missing_ok=True)
+        # Its copies of the bed's mounts would keep a disk alive that has lost its power.
         script = (
+            "grep ^/dev/loop /proc/self/mounts | cut -d' ' -f2 | xargs -r umount -l\n"
+            f"mount --bind {self._hosts} /etc/hosts && exec xrdcp {OPTIONS} '{source}' '{target}'"
+        )
             f"mount --bind {self._hosts} /etc/hosts && exec xrdcp {OPTIONS} '{source}' '{target}'"
         )
         began = time.monotonic()
