@@ -79,8 +79,6 @@ class Loop:
             "grep ^/dev/loop /proc/self/mounts | cut -d' ' -f2 | xargs -r umount -l\n"
             f"mount --bind {self._hosts} /etc/hosts && exec xrdcp {OPTIONS} '{source}' '{target}'"
         )
-            f"mount --bind {self._hosts} /etc/hosts && exec xrdcp {OPTIONS} '{source}' '{target}'"
-        )
         began = time.monotonic()
         error = ""
         try:
