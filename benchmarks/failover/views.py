@@ -144,18 +144,20 @@ def stable(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def difference(views: Mapping[str, object]) -> str:
-    """Empty when all MGMs say the same; else who says what."""
+    """Empty when all MGMs say the same; else who says what, as short as may be."""
     values = list(views.values())
     if all(value == values[0] for value in values):
         return ""
-    if all(isinstance(value, list) for value in values):
-        # Only the records that not everybody has.
-        lists: list[list[object]] = [list(value) for value in values if isinstance(value, list)]
-        views = {
-            host: [one for one in mine if not all(one in other for other in lists)]
-            for host, mine in zip(views, lists, strict=True)
-        }
-    return "; ".join(f"{host}: {value}" for host, value in views.items())[:1500]
+    lists = [value for value in values if isinstance(value, list)]
+    if len(lists) < len(values) or len({len(one) for one in lists}) > 1:
+        return "; ".join(f"{host}: {value}" for host, value in views.items())[:1500]
+    told = []
+    for records in zip(*lists, strict=True):
+        for key in dict.fromkeys(key for record in records for key in record):
+            said = {host: r.get(key) for host, r in zip(views, records, strict=True)}
+            if len(set(map(str, said.values()))) > 1:
+                told.append(f"{next(iter(records[0].values()), '')} {key}: {said}")
+    return "; ".join(told)[:1500]
 
 
 async def compare(desk: Desk, hosts: Iterable[str], *, at_rest: bool = False) -> dict[str, str]:
