@@ -167,3 +167,22 @@ def test_a_bad_link_is_slow_and_loses_nothing_for_good(pair, bad):
     pair.network.spoil("c", "s", None)
     pair.run(60)
     assert pair.server.data == b"x" * 20
+
+
+def test_a_reset_that_is_lost_on_a_dead_line_is_learned_by_keepalive(pair):
+    pair.network.cut("c", "s")
+    pair.client.transport.abort()
+    pair.run(5)
+    pair.network.heal("c", "s")
+    pair.run(5)
+    assert pair.server.told == ["made"]
+    pair.run(15)
+    assert pair.server.told == ["made", "lost ConnectionResetError"]
+
+
+def test_a_machine_that_is_dark_for_long_is_given_up(pair):
+    pair.network.cut("c", "s")
+    pair.run(30)
+    assert pair.server.told == ["made"]
+    pair.run(5)
+    assert pair.server.told == ["made", "lost TimeoutError"]

@@ -10,6 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from thesan.core.model.tcp_limits import (
+    TCP_KEEPALIVE_IDLE_SECONDS,
+    TCP_KEEPALIVE_PAUSE_SECONDS,
+    TCP_KEEPALIVE_TRIES,
+)
 from thesan.worlds.simulated.machine import Machine
 from thesan.worlds.simulated.process import ProcessState, SimProcess, current_process
 from thesan.worlds.simulated.tcp import Segment, Signal, SimSocket
@@ -174,6 +179,7 @@ class Network:
         ours.peer, theirs.peer = theirs, ours
         process.machine.sockets[ours] = None
         server_process.machine.sockets[theirs] = None
+        self._ask_later(theirs, TCP_KEEPALIVE_IDLE_SECONDS)
         return ours, theirs
 
     # -- segments ------------------------------------------------------------------------------
@@ -259,6 +265,33 @@ class Network:
     def _give_up(self, socket: SimSocket) -> None:
         if not socket.gone and socket.unanswered:
             socket.fail(TimeoutError(110, "Connection timed out"))
+
+    # -- keepalive -----------------------------------------------------------------------------
+    def _ask_later(self, socket: SimSocket, seconds: float) -> None:
+        self._loop.outside_at(self._loop.now + seconds, self._ask, socket)
+
+    def _ask(self, socket: SimSocket) -> None:
+        """The kernel of an accepted connection asks whether the other end is there: it learns of
+        a reset that was lost on a dead line, and of a machine that is gone."""
+        if socket.gone:
+            return
+        if not self._reaches(socket):
+            patience = TCP_KEEPALIVE_TRIES * TCP_KEEPALIVE_PAUSE_SECONDS
+            self._loop.outside_at(self._loop.now + patience, self._ask_last, socket)
+        elif socket.peer.gone and not socket.fin_received and not socket.inbox:
+            socket.fail(ConnectionResetError(104, "Connection reset by peer"))
+        else:
+            self._ask_later(socket, TCP_KEEPALIVE_IDLE_SECONDS)
+
+    def _ask_last(self, socket: SimSocket) -> None:
+        if not socket.gone and not self._reaches(socket):
+            socket.fail(TimeoutError(110, "Connection timed out"))
+        else:
+            self._ask(socket)
+
+    def _reaches(self, socket: SimSocket) -> bool:
+        here, there = socket.machine, socket.peer.machine
+        return there.powered and not self.is_cut(here, there) and not self.is_cut(there, here)
 
     # -- faults --------------------------------------------------------------------------------
     def is_cut(self, source: Machine, target: Machine) -> bool:
