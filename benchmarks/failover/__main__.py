@@ -93,7 +93,9 @@ def _case(name: str, options: argparse.Namespace) -> list[Result]:
 
 
 def _settings(name: str, root: Path, engine_name: str) -> Settings:
-    return hardware.settings(root) if name in hardware.HARDWARE else Settings(engine=engine_name)
+    return (
+        hardware.settings(name, root) if name in hardware.HARDWARE else Settings(engine=engine_name)
+    )
 
 
 @contextlib.contextmanager

@@ -16,9 +16,11 @@ def play(make_beds) -> Play:
     """`play(case)`: one run of it; what must never be is checked."""
     if why := disks.missing():
         pytest.skip(why)
-    beds = make_beds(hardware.settings)
+    on_disks = make_beds(lambda root: hardware.settings("", root))
+    under_clocks = make_beds(lambda root: hardware.settings(hardware.CLOCKS[0], root))
 
     def run(name: str) -> Result:
+        beds = under_clocks if name in hardware.CLOCKS else on_disks
         result: Result = beds.run(hardware.HARDWARE[name])
         assert not result.faults, "\n".join(result.faults)
         assert result.acknowledged > 0
@@ -58,7 +60,7 @@ def test_an_fst_that_sleeps(play: Play) -> None:
     play("stop-fst")
 
 
-@pytest.mark.parametrize("name", ["clock-forward", "clock-back"])
+@pytest.mark.parametrize("name", hardware.CLOCKS)
 def test_a_wall_clock_that_jumps(play: Play, name: str) -> None:
     if why := hardware.missing_faketime():
         pytest.skip(why)
