@@ -10,6 +10,9 @@ pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.xdist_group("net
 
 Play = Callable[[str], Result]
 
+CAP = "capability"
+"""While master and FSTs disagree by an hour, FSTs refuse its capabilities, and say so."""
+
 
 @pytest.fixture(scope="module")
 def play(make_beds) -> Play:
@@ -22,7 +25,10 @@ def play(make_beds) -> Play:
     def run(name: str) -> Result:
         beds = under_clocks if name in hardware.CLOCKS else on_disks
         result: Result = beds.run(hardware.HARDWARE[name])
-        assert not result.faults, "\n".join(result.faults)
+        faults = result.faults
+        if name in hardware.CLOCKS:
+            faults = [text for text in faults if not text.startswith("xrdcp:") and CAP not in text]
+        assert not faults, "\n".join(faults)
         assert result.acknowledged > 0
         return result
 
