@@ -85,10 +85,11 @@ async def watch(master: Master, context: MasterContext, engine: Engine) -> None:
         if master.now_s() >= figures_due_s:
             figures_due_s = master.now_s() + FIGURES_SAMPLE_SECONDS
             master.figures.sample(master.now_s())
-            try:
-                context.engine = status = await engine.status()
-            except Unavailable:
-                pass
-            else:
-                _look_at_room(master, status)
+        try:
+            # Every time: what is said of the engine's members must be the same at every MGM soon.
+            context.engine = status = await engine.status()
+        except Unavailable:
+            pass
+        else:
+            _look_at_room(master, status)
         await asyncio.sleep(WATCH_SECONDS)
