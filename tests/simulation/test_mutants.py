@@ -162,15 +162,15 @@ def _deaths_of_both() -> RunSettings:
 
 DRAWN = RunSettings(shape=Shape(mgm_count=1))
 MUTANTS = {
-    close_answered_before_commit: (0, DRAWN),
-    answer_before_durable: (0, DRAWN),
-    partial_files_kept: (0, DRAWN),
-    data_not_synced: (0, DRAWN),
+    close_answered_before_commit: (1, DRAWN),
+    answer_before_durable: (18, DRAWN),
+    partial_files_kept: (18, DRAWN),
+    data_not_synced: (4, DRAWN),
     marker_gone_too_early: (0, _deaths_of_both()),
     deletions_forgotten: (0, DRAWN),
     sums_ignore_order: (0, DRAWN),
     replica_misses_writes: (0, DRAWN),
-    resend_not_recognised: (0, _resets()),
+    resend_not_recognised: (1, _resets()),
     new_id_for_each_sending: (0, _resets()),
     second_replica_not_registered: (0, DRAWN),
 }

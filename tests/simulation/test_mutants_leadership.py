@@ -16,7 +16,9 @@ from thesan.core.model.errors import OperationError, Unavailable
 from thesan.core.model.limits import FID_RANGE
 from thesan.core.wire import responses
 from thesan.core.wire.requests import FAttr
+from thesan.io.journal.archive import Archive
 from thesan.io.journal.checkpoint import Checkpointer
+from thesan.io.journal.recorded import RecordedEngine
 from thesan.io.journal.writer import JournalWriter
 from thesan.roles.fst.beats import Heart
 from thesan.roles.mgm import mastership
@@ -79,7 +81,7 @@ class _Believing:
 
 
 def trimmed_before_durable(patch):
-    """The journal is trimmed up to its head, whoever has it on his disk."""
+    """The journal is trimmed up to its head, whoever has it on his disk; and nobody has."""
 
     async def step(self):
         if self._owner is not None:
@@ -87,7 +89,15 @@ def trimmed_before_durable(patch):
             await self._engine.trim(self._owner, status.last)
         return self._applied()
 
+    async def nothing(self):
+        await asyncio.sleep(1e9)
+
+    def trim(self, owner, before):
+        return self._engine.trim(owner, before)
+
     patch.setattr(Checkpointer, "step", step)
+    patch.setattr(Archive, "_step", nothing)
+    patch.setattr(RecordedEngine, "trim", trim)
 
 
 # -- becoming master, and being it no more -------------------------------------------------------
@@ -361,7 +371,12 @@ MUTANTS = {
     fsts_beat_to_the_master_only: _storm(KILLS),
 }
 """Planted bug -> what the runs are like."""
-HINTS = {silence_through_holes: 1, pending_changes_shown: 4, standby_answers_strict_reads: 1}
+HINTS = {
+    trimmed_before_durable: 1,
+    silence_through_holes: 1,
+    pending_changes_shown: 4,
+    standby_answers_strict_reads: 1,
+}
 """Seeds that saw it; seed 0 sees the others."""
 
 
