@@ -4,7 +4,7 @@ import pytest
 
 from thesan.core.leadership.handover import Candidate, Troubles, best_successor, refusal
 from thesan.core.model.leadership_limits import (
-    HANDOVER_LAG_ENTRIES_MAX,
+    HANDOVER_HEARD_ENTRIES_MAX,
     TROUBLES_PER_WINDOW_MAX,
     TROUBLES_WINDOW_SECONDS,
 )
@@ -18,8 +18,8 @@ def candidate(address="b:1", is_online=True, is_eligible=True, applied=100, why=
     ("changes", "why"),
     [
         ({}, ""),
-        ({"applied": 100 - HANDOVER_LAG_ENTRIES_MAX}, ""),
-        ({"applied": 99 - HANDOVER_LAG_ENTRIES_MAX}, "entries behind"),
+        ({"applied": 100 - HANDOVER_HEARD_ENTRIES_MAX}, ""),
+        ({"applied": 99 - HANDOVER_HEARD_ENTRIES_MAX}, "entries behind"),
         ({"is_online": False}, "not heard"),
         ({"is_eligible": False, "why": "disk full"}, "disk full"),
         ({"is_eligible": False, "applied": 98}, ""),

@@ -155,7 +155,7 @@ def test_one_node_takes_both_replicas_when_there_is_no_other():
 
 
 def test_who_missed_a_beat_is_left_out_while_others_will_do():
-    members = [make(1, suspect=True), make(2), make(3)]
+    members = [make(1, missed=1), make(2), make(3)]
     assert {fsid for fsids in throws(build(members), 50, "default", 2, 0) for fsid in fsids} == {
         2,
         3,
@@ -165,12 +165,19 @@ def test_who_missed_a_beat_is_left_out_while_others_will_do():
 
 
 def test_a_missed_beat_costs_no_replica_its_node():
-    on_one_node = [make(1, suspect=True), make(2, node="b:1"), make(3, node="b:1")]
+    on_one_node = [make(1, missed=1), make(2, node="b:1"), make(3, node="b:1")]
     for fsids in throws(build(on_one_node), 50, "default", 2, 0):
         assert 1 in fsids
-    everybody = build([make(1, suspect=True), make(2, suspect=True)])
+    everybody = build([make(1, missed=1), make(2, missed=1)])
     assert set(choose(everybody, "default", 2, 0)) == {1, 2}
     assert choose_read(everybody, (1, 2), exclude={2}) == 1
+
+
+def test_when_all_are_late_the_dead_are_later_still():
+    members = [make(1, missed=2), make(2, missed=1), make(3, missed=1)]
+    for fsids in throws(build(members), 50, "default", 2, 0):
+        assert set(fsids) == {2, 3}
+    assert reads(build(members), (1, 2)).keys() == {2}
 
 
 def test_the_head_is_near_the_client():

@@ -5,9 +5,9 @@ import pytest
 from thesan.core.control.messages import Beat, FsConfig, FsReport, NodeReport
 from thesan.core.model.errors import Corrupt
 from thesan.core.model.limits import (
+    BEAT_LATE_SECONDS,
     BEAT_SECONDS,
     BEAT_SILENCE_SECONDS_MAX,
-    BEAT_SUSPECT_SECONDS,
     NODE_COUNT_MAX,
 )
 from thesan.core.placement.records import (
@@ -108,12 +108,14 @@ def test_silence_ends_it_and_a_beat_brings_it_back(config: Config):
 def test_a_missed_beat_makes_it_suspect_and_the_next_clears_it(config: Config):
     config.add_fs(1)
     config.view.beat(beat(report(1)), 100.0)
-    late = 100.0 + BEAT_SUSPECT_SECONDS
+    late = 100.0 + BEAT_SECONDS + BEAT_LATE_SECONDS
     assert not config.view.topology(late - 0.01).suspects
-    assert config.view.topology(late + 0.01).suspects == {1}
+    assert config.view.topology(late + 0.01).suspects == ({1},)
+    assert config.view.topology(late + 0.01).filesystems[1].missed == 1
+    assert config.view.topology(late + 0.01 + BEAT_SECONDS).filesystems[1].missed == 2
     assert placeable(config, late + 0.01) == [1], "still there if nobody else is"
-    config.view.beat(beat(report(1)), late + 0.02)
-    assert not config.view.topology(late + 0.02).suspects
+    config.view.beat(beat(report(1)), late + 2.0)
+    assert not config.view.topology(late + 2.0).suspects
 
 
 def test_a_beat_in_time_keeps_it(config: Config):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import msgspec
 
 from thesan.core.model.leadership_limits import (
-    HANDOVER_LAG_ENTRIES_MAX,
+    HANDOVER_HEARD_ENTRIES_MAX,
     TROUBLES_PER_WINDOW_MAX,
     TROUBLES_WINDOW_SECONDS,
 )
@@ -28,7 +28,7 @@ def refusal(candidate: Candidate, head: int) -> str:
     if not candidate.is_online:
         return f"{candidate.address} is not heard"
     lag = head - candidate.applied
-    if lag > HANDOVER_LAG_ENTRIES_MAX:
+    if lag > HANDOVER_HEARD_ENTRIES_MAX:
         return f"{candidate.address} is {lag} journal entries behind"
     # A beat is up to a second old: it may have been a few entries behind when it said so.
     if not candidate.is_eligible and candidate.applied >= head:

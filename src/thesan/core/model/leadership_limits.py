@@ -58,6 +58,9 @@ HANDOVER_POLL_SECONDS: Final = 0.02
 """How often the old master looks whether the successor has claimed."""
 HANDOVER_LAG_ENTRIES_MAX: Final = 64
 """A successor may be that far behind when a hand-over begins: it catches up within 0.1 s."""
+HANDOVER_HEARD_ENTRIES_MAX: Final = 10_000
+"""What an MGM said of itself is up to a second old, and a journal grows by as much in a second; if
+it really is behind, it says that it is not eligible."""
 LOOP_BLOCKED_SECONDS: Final = 1.0
 """A turn of the loop that took so long is a trouble of this master."""
 TROUBLES_PER_WINDOW_MAX: Final = 3

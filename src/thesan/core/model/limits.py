@@ -222,9 +222,10 @@ MGM_REDIAL_SECONDS_MAX: Final = 2.0
 """A returning MGM knows its FSTs again within it."""
 BEAT_SECONDS_MIN: Final = 0.05
 """Least time between two beats, whatever happens on the node."""
-BEAT_SUSPECT_SECONDS: Final = 1.7
-"""An FST silent for longer is left out while others will do: after the loss of a host with a
-master, the new one (after about 2 s) sends nobody to the FST that died with it."""
+BEAT_LATE_SECONDS: Final = 0.7
+"""A beat that is later than this is missed, and its FST left out while others will do: after the
+loss of a host with a master, the new one (after about 2 s) sends nobody to the FST that died with
+it."""
 BEAT_SILENCE_SECONDS_MAX: Final = 4.0
 """An FST silent for longer is offline: no client is sent there (a dead one costs it 480 s)."""
 CONTROL_CALL_SECONDS_MAX: Final = 10.0
@@ -396,6 +397,8 @@ which its host is asked by a second connection; and of that one: a dead host is 
 before there is a new master if it was the old one's."""
 CLIENT_MGM_DIAL_SECONDS: Final = 1.0
 """First bound of a dial to an MGM, doubled up to the dial's own: an MGM is one of several."""
+CLIENT_FST_DIAL_SECONDS: Final = 1.5
+"""The same of a dial to an FST: the MGM knows another one, or none, and then it gets more time."""
 CLIENT_MASTER_WAITS_MAX: Final = 5
 """Waits of one request at the same master after which another MGM is asked who it is."""
 CLIENT_SLOW_SECONDS: Final = 0.2

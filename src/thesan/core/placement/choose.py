@@ -10,6 +10,7 @@ those that obey it. Rules for one file, first the hard ones:
 """
 
 import errno
+import sys
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from typing import Final
@@ -65,9 +66,10 @@ def choose(
     Raises OperationError: ENOENT (no such space) or ENOSPC, with the reason.
     """
     assert replica_count > 0
-    if topology.suspects:
+    for suspects in topology.suspects:
+        out = suspects.union(map(Fsid, exclude))
         picks = _choose_unsuspected(
-            topology, space, replica_count, size, client_geotag, exclude, dice, only_group
+            topology, space, replica_count, size, client_geotag, out, dice, only_group
         )
         if picks:
             return picks
@@ -84,10 +86,11 @@ def _choose_unsuspected(
     dice: int,
     only_group: str,
 ) -> tuple[Fsid, ...]:
-    """The choice among those whose beats are in time; empty when it would be a worse one."""
-    out = topology.suspects.union(map(Fsid, exclude))
+    """The choice among the others; empty when it would be a worse one."""
     try:
-        picks = _choose(topology, space, replica_count, size, client_geotag, out, dice, only_group)
+        picks = _choose(
+            topology, space, replica_count, size, client_geotag, exclude, dice, only_group
+        )
     except OperationError:
         return ()
     nodes = {topology.filesystems[fsid].node for fsid in picks}
@@ -221,13 +224,13 @@ def choose_read(
         if only is not None and not only.unreadable_because():
             return only.fsid
     best: list[Filesystem] = []
-    best_rank = (-1, -1, -1)
+    best_rank = (-sys.maxsize, -1, -1)
     for fsid in replicas:
         fs = topology.filesystems.get(Fsid(fsid))
         if fs is None or fsid in exclude or fs.unreadable_because():
             continue
         is_wanted = int(fs.status >= ConfigStatus.RO)
-        rank = (int(not fs.suspect), is_wanted, geotag_match(fs.geotag, client_geotag))
+        rank = (-fs.missed, is_wanted, geotag_match(fs.geotag, client_geotag))
         if rank > best_rank:
             best, best_rank = [fs], rank
         elif rank == best_rank:

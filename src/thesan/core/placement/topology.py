@@ -66,8 +66,8 @@ class Filesystem(msgspec.Struct, frozen=True):
     boot: BootState = BootState.BOOTED
     online: bool = True
     """Its FST beats."""
-    suspect: bool = False
-    """Its FST missed a beat: better somewhere else, if there is another place."""
+    missed: int = 0
+    """Beats that its FST has missed: better somewhere else, if there is another place."""
     node_on: bool = True
     """`node set ... on`."""
     group_on: bool = True
@@ -174,8 +174,9 @@ class Topology(msgspec.Struct, frozen=True):
     fsids_by_host: Mapping[str, tuple[Fsid, ...]]
     readable: Mapping[int, NodeId]
     """Nodes of the filesystems that serve reads, by fsid."""
-    suspects: frozenset[Fsid] = frozenset()
-    """Filesystems that are left out as long as others will do."""
+    suspects: tuple[frozenset[Fsid], ...] = ()
+    """Filesystems to leave out as long as others will do: those that missed one beat or more, two
+    or more, and so on. When all are late, since the machine is, the dead are later still."""
 
     def fsids_of_hosts(self, hosts: Iterable[str]) -> frozenset[Fsid]:
         """Filesystems of these host names (without port): what `tried=` lists."""
@@ -204,7 +205,10 @@ def build(filesystems: Iterable[Filesystem], spaces: Iterable[str] = ()) -> Topo
         prepared[name] = Space(name, groups, sums)
     hosts = {host: tuple(by_host[host]) for host in sorted(by_host)}
     readable = {int(fs.fsid): fs.node for fs in ordered.values() if not fs.unreadable_because()}
-    suspects = frozenset(fs.fsid for fs in ordered.values() if fs.suspect)
+    suspects = tuple(
+        frozenset(fs.fsid for fs in ordered.values() if fs.missed >= count)
+        for count in sorted({fs.missed for fs in ordered.values()} - {0})
+    )
     return Topology(ordered, prepared, hosts, readable, suspects)
 
 

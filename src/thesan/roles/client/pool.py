@@ -9,7 +9,7 @@ import errno
 from collections.abc import Awaitable, Callable
 
 from thesan.core.model.errors import OperationError, Retry
-from thesan.core.model.limits import CLIENT_MGM_DIAL_SECONDS
+from thesan.core.model.limits import CLIENT_FST_DIAL_SECONDS, CLIENT_MGM_DIAL_SECONDS
 from thesan.io.tasks import TaskOwner
 from thesan.io.transport.client import ClientConnection, dial
 from thesan.roles.client.config import ClientConfig
@@ -78,7 +78,7 @@ class Pool:
     ) -> "asyncio.Task[ClientConnection]":
         """The dial to `endpoint` that is under way, begun if there is none.
 
-        A silent MGM is given up soon at first, and later each time: others may answer.
+        A silent server is given up soon at first, and later each time: others may answer.
         """
         task = self._dialling.get(endpoint)
         if task is None:
@@ -88,15 +88,13 @@ class Pool:
         return task
 
     async def _connect(self, endpoint: Endpoint, is_mgm: bool) -> ClientConnection:
-        bound = self._config.dial_seconds_max
-        if is_mgm:
-            bound = min(bound, self._dial_seconds.get(endpoint, CLIENT_MGM_DIAL_SECONDS))
+        first = CLIENT_MGM_DIAL_SECONDS if is_mgm else CLIENT_FST_DIAL_SECONDS
+        bound = min(self._config.dial_seconds_max, self._dial_seconds.get(endpoint, first))
         try:
             async with asyncio.timeout(bound):
                 connection = await self._dial(endpoint)
         except TimeoutError:
-            if is_mgm:
-                self._dial_seconds[endpoint] = 2 * bound
+            self._dial_seconds[endpoint] = 2 * bound
             text = f"{endpoint} does not answer (waited {bound:.1f} s)"
             raise OperationError(errno.EHOSTUNREACH, text, Retry.ELSEWHERE) from None
         finally:

@@ -14,9 +14,9 @@ import msgspec
 from thesan.core.control.messages import Beat, FsConfig, FsReport, NodeReport
 from thesan.core.model.ids import Fsid, NodeId
 from thesan.core.model.limits import (
+    BEAT_LATE_SECONDS,
     BEAT_SECONDS,
     BEAT_SILENCE_SECONDS_MAX,
-    BEAT_SUSPECT_SECONDS,
     NODE_COUNT_MAX,
     TOPOLOGY_REFRESH_SECONDS,
 )
@@ -45,6 +45,11 @@ from thesan.core.placement.topology import (
 
 SECTIONS: Final = (FS_SECTION, NODE_SECTION, GROUP_SECTION, SPACE_SECTION)
 """Sections of the configuration that the view is made from."""
+_LIMITS: Final = (
+    *(BEAT_LATE_SECONDS + BEAT_SECONDS * count for count in (1, 2, 3)),
+    BEAT_SILENCE_SECONDS_MAX,
+)
+"""Silences at which an FST counts for less."""
 _encoder: Final = msgspec.msgpack.Encoder()
 _R = TypeVar("_R", bound=Record)
 
@@ -66,9 +71,9 @@ class NodeState(msgspec.Struct):
         """True while it is not silent for longer than BEAT_SILENCE_SECONDS_MAX."""
         return self.beat_s >= 0.0 and now_s - self.beat_s <= BEAT_SILENCE_SECONDS_MAX
 
-    def suspect_at(self, now_s: float) -> bool:
-        """True when a beat is overdue; it may be just late."""
-        return now_s - self.beat_s > BEAT_SUSPECT_SECONDS
+    def missed_at(self, now_s: float) -> int:
+        """Beats that are overdue; the first may be just late."""
+        return max(0, int((now_s - self.beat_s - BEAT_LATE_SECONDS) / BEAT_SECONDS))
 
 
 class FsState(msgspec.Struct):
@@ -110,7 +115,7 @@ class ClusterView:
             if len(self._nodes) >= NODE_COUNT_MAX:
                 return
             state = self._nodes[beat.node] = NodeState(NodeId(beat.node), NodeRecord())
-        if state.suspect_at(now_s) or state.report.geotag != beat.report.geotag:
+        if state.missed_at(now_s) or state.report.geotag != beat.report.geotag:
             self._topology_until_s = -1.0
         state.beat_s = now_s
         state.boot_id = beat.boot_id
@@ -136,7 +141,7 @@ class ClusterView:
         until = now_s + TOPOLOGY_REFRESH_SECONDS
         for state in self._nodes.values():
             # One tick after a limit: the state is the old one at the limit itself.
-            for limit_s in (BEAT_SUSPECT_SECONDS, BEAT_SILENCE_SECONDS_MAX):
+            for limit_s in _LIMITS:
                 due_s = state.beat_s + limit_s + 0.001
                 if state.beat_s >= 0.0 and due_s > now_s:
                     until = min(until, due_s)
@@ -291,7 +296,7 @@ class ClusterView:
             status=CONFIG_STATUS_OF.get(record.configstatus, ConfigStatus.OFF),
             boot=BOOT_STATE_OF.get(report.boot, BootState.DOWN) if report else BootState.DOWN,
             online=node is not None and node.online_at(now_s),
-            suspect=node is not None and node.suspect_at(now_s),
+            missed=node.missed_at(now_s) if node is not None else 0,
             node_on=node is None or node.record.status == "on",
             group_on=group is None or group.status == "on",
             space_on=space is None or space.status == "on",
