@@ -328,12 +328,9 @@ def run(seed: int | str, settings: RunSettings | None = None) -> Outcome:
     """Run one seed and judge it."""
     # When a collection falls decides when finalizers speak: not in the middle of a run.
     was_enabled = gc.isenabled()
-    gc.collect()
-    gc.freeze()
     gc.disable()
     try:
         return Run(seed, settings or RunSettings()).execute()
     finally:
-        gc.unfreeze()
         if was_enabled:
             gc.enable()

@@ -24,8 +24,8 @@ VOLATILE: Final = (
     "sys.sockets",
 )
 """Beginnings and ends of keys whose values are of a moment, not of the instance."""
-FIGURES: Final = ("bytes", "files", "usage", "filled", "load")
-"""Ends of keys that follow every write: equal only when nothing is under way any more."""
+FIGURES: Final = ("statfs", "bytes", "files", "usage", "filled", "load")
+"""Parts of keys that follow every write: equal only when nothing is under way any more."""
 Records = list[dict[str, Any]]
 
 
@@ -33,25 +33,26 @@ def differences(
     answers: Mapping[str, Mapping[tuple[str, str], Records]], *, figures: bool
 ) -> list[str]:
     """A sentence for each question that two MGMs answer differently. Keyed by MGM."""
-    ignored = VOLATILE if figures else (*VOLATILE, *FIGURES)
     names = list(answers)
     faults = []
     for question in VIEWS:
-        first = _lasting(answers[names[0]][question], ignored)
+        first = _lasting(answers[names[0]][question], figures=figures)
         for name in names[1:]:
-            other = _lasting(answers[name][question], ignored)
+            other = _lasting(answers[name][question], figures=figures)
             if other != first:
                 what = " ".join(question)
                 faults.append(f"{what}: {names[0]} and {name} differ: {_where(first, other)}")
     return faults
 
 
-def _lasting(records: Records, ignored: tuple[str, ...]) -> Records:
+def _lasting(records: Records, *, figures: bool) -> Records:
     return [
         {
             key: value
             for key, value in record.items()
-            if not any(key.startswith(word) or key.endswith(word) for word in ignored)
+            if not key.startswith(VOLATILE)
+            and not key.endswith(VOLATILE)
+            and (figures or not any(word in key for word in FIGURES))
         }
         for record in records
     ]
