@@ -5,7 +5,6 @@ init system starts what is enabled, a cable is put in again. Nothing is told to 
 """
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -14,8 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.failover import stalls
 from benchmarks.failover.bed import Bed
-from benchmarks.failover.cluster import MGM_PORT
+from benchmarks.failover.cluster import MGM_PORT, REPOSITORY
 from benchmarks.failover.engine import PORTS
 from benchmarks.failover.network import BedError, Cut, both_ways, isolated
 
@@ -180,36 +180,27 @@ def has_quota() -> bool:
 
 
 def _busy(bed: Bed, master: str) -> Undo:
-    """5 % of a core, 2 s stalls, and a crowd that connects again and again."""
+    """5 % of a core, stalls of the loop, and a crowd that connects again and again."""
     pid = bed.cluster.pid(master, "mgm")
     stack = contextlib.ExitStack()
     stack.enter_context(starved(f"{bed.network.prefix}-busy", [pid], BUSY_SHARE))
-    stack.enter_context(stalls(pid))
+    stack.enter_context(stalled(f"{bed.network.prefix}-stall", pid))
     stack.enter_context(crowd(bed, bed.cluster.mgm_address(master)))
     return stack.close
 
 
 @contextlib.contextmanager
-def stalls(pid: int) -> Iterator[None]:
-    """Stop a process for 2 s every 5 s, from a process of its own."""
-    script = (
-        "import os, signal, sys, time\n"
-        "pid, stall, every = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])\n"
-        "while True:\n"
-        "    time.sleep(every - stall)\n"
-        "    os.kill(pid, signal.SIGSTOP)\n"
-        "    time.sleep(stall)\n"
-        "    os.kill(pid, signal.SIGCONT)\n"
-    )
-    words = [sys.executable, "-c", script, str(pid), str(STALL_SECONDS), str(STALL_EVERY_SECONDS)]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def stalled(name: str, pid: int) -> Iterator[None]:
+    """Stall the process's event loop for 2 s every 5 s."""
+    words = [sys.executable, "-m", "benchmarks.failover.stalls", str(pid), name]
+    words += [str(STALL_SECONDS), str(STALL_EVERY_SECONDS)]
+    process = subprocess.Popen(words, cwd=REPOSITORY)
     try:
         yield
     finally:
         process.kill()
         process.wait()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+        stalls.release(stalls.FREEZER / name)
 
 
 @contextlib.contextmanager
@@ -298,7 +289,7 @@ CASES: dict[str, Case] = {
         ),
         Case(
             "busy",
-            "master at 5 % of a core, 2 s stalls, 10 000 clients connecting again",
+            "master at 5 % of a core, loop stalled 2 s of 5, 10 000 clients connecting again",
             _busy,
             hold_s=20.0,
             moves=None,
@@ -312,4 +303,6 @@ def cannot(case: Case) -> str:
     """Why a case can't be run on this machine; empty when it can."""
     if case.name == "busy" and not has_quota():
         return "no cgroup v1 cpu controller"
+    if case.name == "busy":
+        return stalls.missing()
     return ""

@@ -12,6 +12,7 @@ COLUMNS = (
     ("p90", 6),
     ("max", 6),
     ("takeover", 8),
+    ("switches", 8),
     ("equal", 6),
     ("err thesan", 10),
     ("err xrdcp", 9),
@@ -53,6 +54,7 @@ def row(results: Sequence[Result]) -> str:
         f"{percentile(gaps, 0.9):.2f}",
         f"{max(gaps):.2f}",
         f"{percentile([r.takeover for r in results], 0.5):.2f}",
+        str(sum(max(0, len(r.masters) - 1) for r in results)),
         f"{max(r.equal_after for r in results):.2f}",
         *(
             str(sum(len(each) for each in lists))
@@ -85,7 +87,7 @@ def line(result: Result) -> str:
     """One run, for who watches."""
     text = (
         f"  {result.case} {result.run}: gap {result.gap:.2f} s ({result.gap_lane}), "
-        f"{result.master} -> {result.new_master or result.master}, "
+        f"{' -> '.join(result.masters) or result.master}, "
         f"takeover {result.takeover:.2f} s, "
         f"equal {result.equal_after:.2f} s, whole {result.whole_after:.1f} s, "
         f"before {result.quiet_gap:.2f} s, xrdcp {result.xrdcp_copies} copies, "
