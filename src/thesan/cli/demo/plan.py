@@ -18,6 +18,7 @@ import msgspec
 
 from thesan.cli.supervisor import DaemonSpec
 from thesan.cli.supervisor_channel import DaemonState
+from thesan.core.model.addresses import split_address
 from thesan.core.model.errors import OperationError
 
 PLAN_FILE: Final = "demo.json"
@@ -228,12 +229,6 @@ def is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """`host:port` to its parts."""
-    host, _, port = address.rpartition(":")
-    return host, int(port)
 
 
 _given: set[str] = set()
