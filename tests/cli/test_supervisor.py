@@ -16,9 +16,10 @@ import msgspec
 import pytest
 
 from thesan.cli.context import Context
-from thesan.cli.demo.plan import free_address, split_address
+from thesan.cli.demo.plan import free_address
 from thesan.cli.supervisor import DaemonSpec, run
 from thesan.cli.supervisor_channel import tell
+from thesan.core.model.addresses import split_address
 from thesan.core.model.errors import OperationError
 
 pytestmark = pytest.mark.system
