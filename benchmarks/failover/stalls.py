@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 
 FREEZER = Path("/sys/fs/cgroup/freezer")
-WAIT_SECONDS_MAX = 1.0
+EPOLL_CALLS = ("232 ", "281 ")
+"""epoll_wait and epoll_pwait on x86_64."""
+WAIT_SECONDS_MAX = 2.0
 """Time to find the thread in the kernel; then this stall is left out."""
 
 
@@ -23,8 +25,9 @@ def missing() -> str:
 
 
 def is_waiting(pid: int) -> bool:
-    """Whether the main thread is in a system call now."""
-    return not Path(f"/proc/{pid}/task/{pid}/syscall").read_text().startswith("running")
+    """Whether the main thread waits for events now, the only call in which it surely does not hold
+    the interpreter's lock."""
+    return Path(f"/proc/{pid}/task/{pid}/syscall").read_text().startswith(EPOLL_CALLS)
 
 
 def stall(pid: int, group: Path, seconds: float) -> bool:

@@ -58,6 +58,8 @@ HANDOVER_POLL_SECONDS: Final = 0.02
 """How often the old master looks whether the successor has claimed."""
 HANDOVER_LAG_ENTRIES_MAX: Final = 64
 """A successor may be that far behind when a hand-over begins: it catches up within 0.1 s."""
+PACEMAKER_SWITCH_SECONDS: Final = 0.0005
+"""Turn of a thread that holds the interpreter while another wants it (5 ms by default)."""
 HANDOVER_HEARD_ENTRIES_MAX: Final = 10_000
 """What an MGM said of itself is up to a second old, and a journal grows by as much in a second; if
 it really is behind, it says that it is not eligible."""

@@ -2,6 +2,7 @@
 own, so that no request, however long it takes, delays a beat."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from thesan.core.model.leadership_limits import (
     LOOP_STALL_SECONDS_MAX,
     PACEMAKER_CALL_SECONDS_MAX,
     PACEMAKER_CLOSE_SECONDS_MAX,
+    PACEMAKER_SWITCH_SECONDS,
 )
 from thesan.core.model.limits import JOURNAL_RETRY_SECONDS_MAX
 from thesan.ports.clock import Clock
@@ -58,6 +60,9 @@ class ThreadPacemaker:
         loop = asyncio.get_running_loop()
         self._order = _Order(owner, beat_s, on_confirmed, on_fenced, loop)
         if self._thread is None:
+            # A beat asks for the interpreter some twenty times; a loop that is always busy gives it
+            # away after this time only, and with a share of a core that time is many times longer.
+            sys.setswitchinterval(PACEMAKER_SWITCH_SECONDS)
             self._thread = threading.Thread(target=self._main, name="pacemaker", daemon=True)
             self._thread.start()
         self._wake.set()
