@@ -24,7 +24,7 @@ VOLATILE: Final = (
     "sys.sockets",
 )
 """Beginnings and ends of keys whose values are of a moment, not of the instance."""
-FIGURES: Final = ("statfs", "bytes", "files", "usage", "filled", "load")
+FIGURES: Final = ("statfs", "sched.", "bytes", "files", "usage", "filled", "load")
 """Parts of keys that follow every write: equal only when nothing is under way any more."""
 Records = list[dict[str, Any]]
 
