@@ -30,6 +30,8 @@ _TABLE = """table bridge thesan {
 """
 NEEDED = ("ip", "nft", "nsenter", "sysctl")
 """Programs without which there is no bed."""
+os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+"""They are root's, and a session's PATH may be a user's."""
 DEATH_SECONDS_MAX = 5.0
 """Time for killed processes to leave their namespace."""
 
