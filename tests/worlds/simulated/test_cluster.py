@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from thesan.core.namespace.state import Namespace
-from thesan.worlds.simulated.cluster import Cluster, Shape
+from thesan.worlds.simulated.cluster import DATA, Cluster, Shape
 from thesan.worlds.simulated.contents import content_of
 
 
@@ -139,3 +139,18 @@ def test_an_mgm_refuses_a_journal_that_went_back(loop):
     assert mgm.master is None
     assert f"the journal ends at entry {cluster.journal.last}," in mgm.process.why
     assert any("role ended" in text for text in loop.trace.failures)
+
+
+def test_an_mgm_comes_back_on_another_machine_s_disk(cluster):
+    calls = cluster.calls("client1")
+    _do(cluster, calls.make_directory("/shared/new"))
+    wiped = False
+    for _ in range(6):
+        name = cluster.master_name()
+        disk = cluster.machine(name).platters[DATA]
+        cluster.loop.network.kill(cluster.process_of(name))
+        cluster.age_store(name, empty=True)
+        wiped |= cluster.machine(name).platters[DATA] is not disk
+        cluster.loop.run_until_complete(cluster.settle())
+    assert wiped
+    assert "new" in _do(cluster, calls.list("/shared"))

@@ -349,6 +349,12 @@ class Cluster:
         """Keep the store of an MGM as it is now, or an empty one, for its next start."""
         current = self._shelves[mgm].current
         self._kept_stores[mgm] = MemoryStore() if empty else current.as_after_crash()
+        if empty and self._dice.random() < 0.5:
+            # Another disk: no segments, no checkpoints either.
+            machine = self.machine(mgm)
+            del machine.platters[DATA]
+            machine.mount(DATA)
+            self._shelves[mgm] = Shelf()
 
     async def hand_over(self, mgm: str) -> None:
         """Ask the master to hand over to that MGM, as an operator would."""
