@@ -294,23 +294,27 @@ class Bed:
         """End everything that was started here."""
         if self._prober is not None:
             _tell(self._prober)
-        for process in self._spawned:
-            if process is not self._prober:
+        try:
+            for process in self._spawned:
+                if process is self._prober:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(5)
                 process.kill()
-            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(5)
-            process.kill()
-            process.wait(5)
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    with contextlib.suppress(OSError):
-                        stream.close()
-        with self.network.inside("o1"), contextlib.suppress(Exception):
-            self._runner.run(self._close_desk())
-        self._runner.close()
+                for stream in (process.stdin, process.stdout):
+                    if stream is not None:
+                        with contextlib.suppress(OSError):
+                            stream.close()
+        finally:
+            try:
+                self._runner.run(self._close_desk())
+            finally:
+                self._runner.close()
 
     async def _close_desk(self) -> None:
         self.desk.close()
+        # Transports are closed in a later turn of the loop.
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _within(work: Coroutine[Any, Any, None], seconds: float) -> None:

@@ -8,6 +8,7 @@ util-linux (nsenter) and nftables.
 
 import contextlib
 import ctypes
+import itertools
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ from pathlib import Path
 SWITCH = "sw"
 NAMESPACES = Path("/run/netns")
 PREFIX = "thb"
-"""Start of the names of all beds; the pid of their maker follows."""
+"""Start of the names of all beds; the pid of their maker and a number follow."""
 _CLONE_NEWNET = 0x40000000
 _TABLE = """table bridge thesan {
  chain faults {
@@ -28,6 +29,7 @@ _TABLE = """table bridge thesan {
  }
 }
 """
+_numbers = itertools.count(1)
 NEEDED = ("ip", "nft", "nsenter", "sysctl")
 """Programs without which there is no bed."""
 os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
@@ -95,7 +97,7 @@ class Network:
     """A switch and its hosts. `hosts`: name -> last octet of 10.77.0.x."""
 
     def __init__(self, hosts: Mapping[str, int], prefix: str = "") -> None:
-        self.prefix = prefix or f"{PREFIX}{os.getpid()}"
+        self.prefix = prefix or f"{PREFIX}{os.getpid()}_{next(_numbers)}"
         self.hosts = dict(hosts)
 
     def name(self, host: str) -> str:

@@ -117,6 +117,7 @@ class Run:
         bed.wait_whole()
         master = result.master = bed.wait_master()
         case.arrange(bed, master)
+        master = result.master = bed.wait_master()
         fsts = self._fst_pids()
         name = f"{case.name}-{result.run}-{int(time.monotonic() * 10)}"
         clients = bed.start_clients(name)

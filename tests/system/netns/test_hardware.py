@@ -23,7 +23,10 @@ def play(make_beds) -> Play:
     under_clocks = make_beds(lambda root: hardware.settings(hardware.CLOCKS[0], root))
 
     def run(name: str) -> Result:
-        beds = under_clocks if name in hardware.CLOCKS else on_disks
+        beds, other = on_disks, under_clocks
+        if name in hardware.CLOCKS:
+            beds, other = other, beds
+        other.close()
         result: Result = beds.run(hardware.HARDWARE[name])
         faults = result.faults
         if name in hardware.CLOCKS:
