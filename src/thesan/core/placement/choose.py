@@ -10,7 +10,6 @@ those that obey it. Rules for one file, first the hard ones:
 """
 
 import errno
-import sys
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from typing import Final
@@ -224,14 +223,14 @@ def choose_read(
         if only is not None and not only.unreadable_because():
             return only.fsid
     best: list[Filesystem] = []
-    best_rank = (-sys.maxsize, -1, -1)
+    best_rank: tuple[int, int, int] | None = None
     for fsid in replicas:
         fs = topology.filesystems.get(Fsid(fsid))
         if fs is None or fsid in exclude or fs.unreadable_because():
             continue
         is_wanted = int(fs.status >= ConfigStatus.RO)
         rank = (-fs.missed, is_wanted, geotag_match(fs.geotag, client_geotag))
-        if rank > best_rank:
+        if best_rank is None or rank > best_rank:
             best, best_rank = [fs], rank
         elif rank == best_rank:
             best.append(fs)
