@@ -132,6 +132,8 @@ class Cluster:
             for host in self.etcd.hosts:
                 self.etcd.reap(host)
         self._mounts.close()
+        if self.settings.environment:
+            _sweep_faketime()
 
     def destroy(self) -> None:
         """Stop, and remove the directory."""
@@ -275,6 +277,14 @@ class Cluster:
                 if at >= 0:
                     found.append(f"{host} {role}: {text[max(0, at - 300) : at + 1500]}")
         return found
+
+
+def _sweep_faketime() -> None:
+    """libfaketime leaves shared memory behind when its process is killed."""
+    for path in Path("/dev/shm").glob("*faketime_*"):
+        pid = path.name.rpartition("_")[2]
+        if pid.isdigit() and not is_alive(int(pid)):
+            path.unlink(missing_ok=True)
 
 
 CRASH_WORDS = ("Traceback", "unhandled", "task failed")
