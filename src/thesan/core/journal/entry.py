@@ -26,8 +26,8 @@ from typing import Final, assert_never
 
 import google_crc32c
 import msgspec
-from zlib_ng import zlib_ng
 
+from thesan.core.journal.deflate import deflate, inflate
 from thesan.core.model.errors import Corrupt
 from thesan.core.model.ids import Epoch, Seq
 from thesan.core.model.limits import (
@@ -44,10 +44,6 @@ _HEAD: Final = struct.Struct(">4sBBHQQIII16s")
 _CRC: Final = struct.Struct(">I")
 _LENGTH: Final = struct.Struct(">I")
 _NO_DIGEST: Final = bytes(DIGEST_BYTES)
-_DEFLATE_LEVEL: Final = 1
-_DEFLATE_RAW: Final = -15
-"""zlib's window argument for a stream without header and trailer: the crc is ours."""
-_DEFLATE_ERROR: Final[type[Exception]] = zlib_ng.error  # type: ignore[assignment] # wrong stub
 
 HEAD_BYTES: Final = _HEAD.size + _CRC.size
 """Bytes before the payload: 56."""
@@ -230,7 +226,7 @@ class Chain:
 def _pack(plain: bytes) -> tuple[Codec, bytes]:
     if len(plain) < ENTRY_COMPRESS_BYTES_MIN:
         return Codec.RAW, plain
-    packed = zlib_ng.compress(plain, _DEFLATE_LEVEL, _DEFLATE_RAW)
+    packed = deflate(plain)
     return (Codec.DEFLATE, packed) if len(packed) < len(plain) else (Codec.RAW, plain)
 
 
@@ -245,23 +241,11 @@ def _unpack(codec_number: int, payload: bytes, plain_bytes: int, seq: int) -> by
         case Codec.RAW:
             plain = payload
         case Codec.DEFLATE:
-            plain = _inflate(payload, plain_bytes, seq)
+            plain = inflate(payload, plain_bytes, f"payload of journal entry {seq}")
         case _:
             assert_never(codec)
     if len(plain) != plain_bytes:
         raise Corrupt(f"payload of journal entry {seq} is not {plain_bytes} bytes long")
-    return plain
-
-
-def _inflate(payload: bytes, plain_bytes: int, seq: int) -> bytes:
-    stream = zlib_ng.decompressobj(_DEFLATE_RAW)
-    try:
-        # One byte of room more than claimed: the stream's end is read, and a longer one is seen.
-        plain: bytes = stream.decompress(payload, plain_bytes + 1)
-    except _DEFLATE_ERROR as error:
-        raise Corrupt(f"payload of journal entry {seq} can't be inflated: {error}") from error
-    if not stream.eof or stream.unused_data:
-        raise Corrupt(f"payload of journal entry {seq} does not end where it should")
     return plain
 
 

@@ -37,8 +37,8 @@ from typing import Final, assert_never
 
 import google_crc32c
 import msgspec
-from zlib_ng import zlib_ng
 
+from thesan.core.journal.deflate import deflate, inflate
 from thesan.core.journal.entry import HEAD_BYTES as ENTRY_HEAD_BYTES
 from thesan.core.journal.entry import Codec as EntryCodec
 from thesan.core.journal.entry import codec_of
@@ -56,9 +56,6 @@ _BLOCK: Final = struct.Struct(">4sB3xQIIIQ")
 _FOOT: Final = struct.Struct(">4sIQQQ4x")
 _CRC: Final = struct.Struct(">I")
 _LENGTH: Final = struct.Struct(">I")
-_DEFLATE_LEVEL: Final = 1
-_DEFLATE_RAW: Final = -15
-_DEFLATE_ERROR: Final[type[Exception]] = zlib_ng.error  # type: ignore[assignment] # wrong stub
 
 PART_HEAD_BYTES: Final = 40
 """Length of a segment's head, of a block's head and of a foot."""
@@ -151,7 +148,7 @@ def encode_block(first: Seq, entries: Sequence[bytes], time_ns: int) -> bytes:
     codec, payload = Codec.RAW, plain
     raw_bytes = sum(len(entry) for entry in entries if codec_of(entry) is EntryCodec.RAW)
     if raw_bytes >= ENTRY_COMPRESS_BYTES_MIN:
-        packed = zlib_ng.compress(plain, _DEFLATE_LEVEL, _DEFLATE_RAW)
+        packed = deflate(plain)
         if len(packed) < len(plain):
             codec, payload = Codec.DEFLATE, packed
     head = _BLOCK.pack(BLOCK_MAGIC, codec, first, len(entries), len(plain), len(payload), time_ns)
@@ -185,7 +182,7 @@ def decode_block(head: BlockHead, payload: bytes) -> list[bytes]:
         case Codec.RAW:
             plain = payload
         case Codec.DEFLATE:
-            plain = _inflate(payload, head.plain_bytes, where)
+            plain = inflate(payload, head.plain_bytes, where)
         case _:
             assert_never(head.codec)
     if len(plain) != head.plain_bytes:
@@ -210,18 +207,6 @@ def _check(data: bytes, magic: bytes, what: str) -> None:
     end = PART_HEAD_BYTES - _CRC.size
     if google_crc32c.value(data[:end]) != _CRC.unpack_from(data, end)[0]:
         raise Corrupt(f"crc of {what} is wrong")
-
-
-def _inflate(payload: bytes, plain_bytes: int, where: str) -> bytes:
-    stream = zlib_ng.decompressobj(_DEFLATE_RAW)
-    try:
-        # One byte of room more than claimed: the stream's end is read, and a longer one is seen.
-        plain: bytes = stream.decompress(payload, plain_bytes + 1)
-    except _DEFLATE_ERROR as error:
-        raise Corrupt(f"{where} can't be inflated: {error}") from error
-    if not stream.eof or stream.unused_data:
-        raise Corrupt(f"{where} does not end where it should")
-    return plain
 
 
 def _split(plain: bytes, count: int, where: str) -> list[bytes]:

@@ -19,6 +19,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from thesan.core.journal.entry import Position, prev_crc_of, step
 from thesan.core.journal.retention import SegmentInfo, run_start
 from thesan.core.journal.segment import Foot, SegmentHead, encode_block, encode_foot, encode_head
@@ -451,30 +453,17 @@ async def _wait(event: asyncio.Event, seconds: float | None) -> None:
 def _grown(
     info: SegmentInfo, position: Position, block_bytes: int, entry_bytes: int, time_ns: int
 ) -> SegmentInfo:
-    return SegmentInfo(
-        path=info.path,
-        first=info.first,
+    return msgspec.structs.replace(
+        info,
         last=position.seq,
-        prev_crc=info.prev_crc,
         last_crc=position.crc,
-        is_closed=False,
         file_bytes=info.file_bytes + block_bytes,
         entry_bytes=info.entry_bytes + entry_bytes,
-        begun_ns=info.begun_ns,
         time_ns=max(info.time_ns, time_ns),
     )
 
 
 def _closed(info: SegmentInfo, path: str, foot_bytes: int) -> SegmentInfo:
-    return SegmentInfo(
-        path=path,
-        first=info.first,
-        last=info.last,
-        prev_crc=info.prev_crc,
-        last_crc=info.last_crc,
-        is_closed=True,
-        file_bytes=info.file_bytes + foot_bytes,
-        entry_bytes=info.entry_bytes,
-        begun_ns=info.begun_ns,
-        time_ns=info.time_ns,
+    return msgspec.structs.replace(
+        info, path=path, is_closed=True, file_bytes=info.file_bytes + foot_bytes
     )

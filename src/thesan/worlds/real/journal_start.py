@@ -8,11 +8,10 @@ one entry more: those that were given out since are on the disks of FSTs and mus
 from typing import Final
 
 from thesan.core.journal.entry import crc_of, decode, encode
-from thesan.core.model.errors import ConfigError
 from thesan.core.model.ids import Epoch, Seq
 from thesan.core.namespace.ops import ReserveFids, encode_op
 from thesan.ports.engine import Owner
-from thesan.worlds.real.migration import Heir
+from thesan.worlds.real.migration import open_heir
 
 EPOCH_JUMP: Final = 1000
 """Masterships that a lost tail of the old journal may have had beyond what is known here."""
@@ -32,24 +31,10 @@ async def begin_journal(spec: str, entry: bytes, fid_limit: int, now_ns: int) ->
     owner = Owner(NODE, Epoch(first.epoch + EPOCH_JUMP), "", now_ns)
     reserve = encode_op(ReserveFids(fid_limit + FID_JUMP))
     second = encode(owner.epoch, Seq(first.seq + 1), crc_of(entry), [reserve])
-    heir = await _heir(spec)
+    heir = await open_heir(spec)
     try:
         await heir.put([(first.seq, entry), (Seq(first.seq + 1), second)])
         await heir.finish(owner)
     finally:
         await heir.close()
     return owner
-
-
-async def _heir(spec: str) -> Heir:
-    kind, _, rest = spec.partition(":")
-    if kind == "sqlite" and rest:
-        from thesan.worlds.real.sqlite_adoption import SqliteHeir
-
-        return await SqliteHeir.open(rest)
-    if kind == "etcd" and rest:
-        from thesan.worlds.real.etcd.adoption import EtcdHeir
-        from thesan.worlds.real.etcd.spec import parse_spec
-
-        return await EtcdHeir.open(parse_spec(rest))
-    raise ConfigError(f"journal {spec[:200]!r} is neither sqlite:PATH nor etcd:HOST:PORT,...")

@@ -64,7 +64,7 @@ async def migrate(
     engine = await open_engine(source)
     try:
         owner = await _silent_owner(engine, source, silence_seconds, tell)
-        heir = await _heir(target)
+        heir = await open_heir(target)
         try:
             fence = Owner(NODE, Epoch(owner.epoch + 1), "", owner.since_ns)
             if not await engine.take_over(owner, fence):
@@ -105,7 +105,9 @@ async def _silent_owner(
     return before.owner
 
 
-async def _heir(target: str) -> Heir:
+async def open_heir(target: str) -> Heir:
+    """Who writes the empty journal `target` from outside of a mastership. Raises ConfigError (a
+    spec), JournalError."""
     kind, _, rest = target.partition(":")
     if kind == "sqlite" and rest:
         from thesan.worlds.real.sqlite_adoption import SqliteHeir
