@@ -34,6 +34,8 @@ CLIENTS_READY_SECONDS_MAX = 60.0
 VERDICT_SECONDS_MAX = 180.0
 XRDCP_LOOPS = 2
 POLL_SECONDS = 0.05
+_TAIL = 1500
+"""Characters of a log that an error carries."""
 WORLD_WRITABLE = 0o777
 """xrdcp comes as a user of another host, whom the instance takes for nobody."""
 
@@ -160,7 +162,20 @@ class Bed:
                 return time.monotonic() - began
             self.last_broken = why
             time.sleep(POLL_SECONDS)
-        raise BedError(f"the cluster is not whole after {seconds_max:.0f} s: {why}")
+        raise BedError(
+            f"the cluster is not whole after {seconds_max:.0f} s: {why}\n{self._evidence()}"
+        )
+
+    def _evidence(self) -> str:
+        """What the MGMs' hosts say of themselves, for who reads this after the bed is gone."""
+        cluster = self.cluster
+        lines = []
+        for host in cluster.mgms:
+            lines.append(f"{host}: {cluster.state(host, 'mgm')}")
+            for name in ("mgm", "supervisor"):
+                text = cluster.log(host, name)[-_TAIL:]
+                lines += [f"{host} {name}: {line}" for line in text.splitlines()]
+        return "\n".join(lines)
 
     def equal_views(
         self, hosts: Sequence[str], seconds_max: float, *, at_rest: bool = False
@@ -331,7 +346,7 @@ def _tell(process: "subprocess.Popen[str]") -> None:
 
 
 def _tail(log: Path) -> str:
-    return log.read_text(encoding="utf-8", errors="replace")[-1500:] if log.exists() else ""
+    return log.read_text(encoding="utf-8", errors="replace")[-_TAIL:] if log.exists() else ""
 
 
 def _environment() -> dict[str, str]:
