@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="benchmarks.failover", description=__doc__)
     top.add_argument("--cases", default=DEFAULT_CASES, help=f"of {', '.join(ALL)}")
     top.add_argument("--runs", type=int, default=20)
+    top.add_argument("--hold", type=float, help="seconds between a fault and its end, at least")
     top.add_argument("--engine", choices=["etcd", "sqlite"], default="etcd")
     top.add_argument("--json", type=Path, help="every figure of every run")
     top.add_argument("--disk", type=Path, help="directory for all data; memory by default")
@@ -65,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
 def _case(name: str, options: argparse.Namespace) -> list[Result]:
     """All runs of a case; a new bed when one was left in pieces."""
     case, done = ALL[name], list[Result]()
+    if options.hold is not None:
+        case = replace(case, hold_s=options.hold)
     print(f"{name}: {case.text}", flush=True)
 
     def tell(result: Result) -> None:

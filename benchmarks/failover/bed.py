@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -34,7 +35,9 @@ CLIENTS_READY_SECONDS_MAX = 60.0
 VERDICT_SECONDS_MAX = 180.0
 XRDCP_LOOPS = 2
 POLL_SECONDS = 0.05
-_TAIL = 1500
+STACKS_SECONDS = 0.5
+"""Time for a daemon to write down its stacks."""
+_TAIL = 3000
 """Characters of a log that an error carries."""
 WORLD_WRITABLE = 0o777
 """xrdcp comes as a user of another host, whom the instance takes for nobody."""
@@ -171,6 +174,10 @@ class Bed:
         cluster = self.cluster
         lines = []
         for host in cluster.mgms:
+            with contextlib.suppress(BedError):
+                cluster.signal(host, "mgm", signal.SIGUSR1)  # Its threads tell where they are.
+        time.sleep(STACKS_SECONDS)
+        for host in cluster.mgms:
             lines.append(f"{host}: {cluster.state(host, 'mgm')}")
             for name in ("mgm", "supervisor"):
                 text = cluster.log(host, name)[-_TAIL:]
@@ -182,6 +189,11 @@ class Bed:
     ) -> tuple[float, str]:
         """(seconds until all admin views of these MGMs were the same, what still differs)."""
         return self.ask(until_equal(self.desk, hosts, seconds_max, at_rest=at_rest))
+
+    def switches(self) -> list[dict[str, Any]]:
+        """Every switch that the instance remembers, newest first."""
+        master = self.wait_master()
+        return self.ask(self.desk.admin(master, "ns", "master", history=True)).records
 
     # -- records ---------------------------------------------------------------------------------
     def sightings(self) -> list[Sighting]:

@@ -52,6 +52,8 @@ class Case:
     """Before clients start."""
     cuts_fsts: bool = False
     """The master can't reach FSTs that live: it may call them offline."""
+    is_alive: bool = False
+    """The master is slow and not dead: nobody may depose it, but it may hand over."""
 
 
 def _nothing() -> None:
@@ -293,6 +295,7 @@ CASES: dict[str, Case] = {
             _busy,
             hold_s=20.0,
             moves=None,
+            is_alive=True,
         ),
     )
 }

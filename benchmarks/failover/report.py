@@ -93,6 +93,8 @@ def line(result: Result) -> str:
         f"before {result.quiet_gap:.2f} s, xrdcp {result.xrdcp_copies} copies, "
         f"slowest {result.xrdcp_slowest:.1f} s"
     )
+    for switch in result.switches:
+        text += f"\n    {switch[:300]}"
     if result.whole_after > LONG_SECONDS:
         text += f"\n    whole last: {result.broken[:900]}"
     faults = result.faults

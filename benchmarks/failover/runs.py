@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -20,6 +21,7 @@ from benchmarks.failover.record import (
     services_by,
     wrong_redirects,
 )
+from thesan.core.leadership.decision import Claim
 
 WARM_SECONDS = 1.0
 """Clients at work before the fault, plus a random phase of `PHASE_SECONDS`."""
@@ -76,6 +78,10 @@ class Result(msgspec.Struct):
     """Answers as master by the deposed one."""
     unequal: str = ""
     masters: list[str] = msgspec.field(default_factory=list)
+    switches: list[str] = msgspec.field(default_factory=list)
+    """Every epoch that began, with its ground and why, as `ns master --history` tells."""
+    deposed: list[str] = msgspec.field(default_factory=list)
+    """Those of them that a master did not want which was only slow."""
     trouble: str = ""
     """The run could not be finished, and why."""
 
@@ -90,6 +96,7 @@ class Result(msgspec.Struct):
             *(f"filesystem: {text}" for text in self.bad_filesystems),
             *(f"redirect: {text}" for text in self.wrong_redirects),
             *(f"served after it was deposed: {text}" for text in self.stale_services),
+            *(f"deposed for nothing: {text}" for text in self.deposed),
         ]
         if self.unequal:
             found.append(f"views differ: {self.unequal}")
@@ -119,6 +126,7 @@ class Run:
         case.arrange(bed, master)
         master = result.master = bed.wait_master()
         fsts = self._fst_pids()
+        known = {switch["epoch"] for switch in bed.switches()}
         name = f"{case.name}-{result.run}-{int(time.monotonic() * 10)}"
         clients = bed.start_clients(name)
         try:
@@ -130,6 +138,7 @@ class Run:
         self._ended = time.monotonic()
         self._judge(clients, bed.stop_clients(clients), fsts)
         if not result.trouble:
+            self._judge_switches([one for one in bed.switches() if one["epoch"] not in known])
             _, unequal = bed.equal_views(bed.cluster.mgms, EQUAL_SECONDS_MAX, at_rest=True)
             result.unequal = result.unequal or unequal
         return result
@@ -229,6 +238,14 @@ class Run:
                 is_there = event.place == dead
                 kind = result.xrdcp_errors_on_dead if is_there else result.xrdcp_errors
                 kind.append(_say(event))
+
+    def _judge_switches(self, switches: list[dict[str, Any]]) -> None:
+        for switch in switches:
+            ground = switch["ground"]
+            text = f"{switch['master']} epoch {switch['epoch']}: {ground}: {switch['why']}"
+            self.result.switches.append(text)
+            if self.case.is_alive and ground != Claim.HANDED_OVER.value:
+                self.result.deposed.append(text)
 
     def _judge_sightings(self, start: float, end: float) -> None:
         result, case = self.result, self.case

@@ -1,6 +1,11 @@
 """Settings of a daemon: from its file, then from the command line. Running one: tests/system."""
 
 import errno
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -124,3 +129,29 @@ def test_only_a_journal_that_we_know(keytab, tmp_path, capsys):
     words += ("--journal", "etcd:somewhere", "--log", str(tmp_path / "log"))
     assert main(["daemon", "run", "mgm", *words]) == errno.EINVAL
     assert "is not HOST:PORT" in capsys.readouterr().err
+
+
+@pytest.mark.system
+def test_a_daemon_says_where_its_threads_are(keytab, tmp_path):
+    log = tmp_path / "log"
+    words = ["daemon", "run", "mgm", "--address", "127.0.0.1:0", "--keytab", keytab]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "thesan", *words, "--data", str(tmp_path / "data")], stderr=file
+        )
+    try:
+        _until(log, "role=master")
+        process.send_signal(signal.SIGUSR1)
+        _until(log, "most recent call first")
+        _until(log, "in run_until_complete")
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def _until(log: Path, text: str) -> None:
+    deadline = time.monotonic() + 20.0
+    while text not in log.read_text():
+        assert time.monotonic() < deadline, f"no {text!r} in {log.read_text()}"
+        time.sleep(0.05)

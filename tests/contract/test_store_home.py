@@ -47,6 +47,21 @@ def test_a_store_is_found_again(make):
     asyncio.run(main())
 
 
+def test_a_store_that_is_set_aside_is_followed_by_an_empty_one(make):
+    async def main():
+        home = make()
+        for value in (b"1", b"2"):
+            store = await home.open()
+            assert rows(store) == []
+            store.write([(b"a", value)])
+            await home.release(store)
+            assert (await home.set_aside()).endswith("damaged")
+            home = make()
+        await home.release(await home.open())
+
+    asyncio.run(main())
+
+
 def test_a_fresh_store_is_nobody_s_before_the_switch(make):
     async def main():
         home = make()

@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import faulthandler
 import signal
 import socket
+import sys
 import tomllib
 from functools import partial
 from pathlib import Path
@@ -36,7 +38,10 @@ class Daemon(Protocol):
 
 
 def daemon(_: Context, argv: list[str]) -> int:
-    """`daemon run ROLE`: in the foreground, until SIGTERM."""
+    """`daemon run ROLE`: in the foreground, until SIGTERM. SIGUSR1 makes it say where each of its
+    threads is, also when none of them would answer."""
+    if sys.__stderr__ is not None:
+        faulthandler.register(signal.SIGUSR1, file=sys.__stderr__)
     options = _parser().parse_args(argv)
     settings = _settings(options)
     log = RealLog(

@@ -45,7 +45,12 @@ class StoreHome(Protocol):
     """
 
     async def open(self) -> Store:
-        """The current store, empty when there was none."""
+        """The current store, empty when there was none. Raises StoreDamaged."""
+        ...
+
+    async def set_aside(self) -> str:
+        """Take a damaged store, which is not open, out of the way, and keep it: the next `open`
+        gives an empty one. Returns its new name; one that was set aside before is removed."""
         ...
 
     async def flush(self, store: Store) -> None:

@@ -46,6 +46,41 @@ def test_a_commit_brings_the_file_in(pair) -> None:
     assert inode.mtime_ns == 1_700_000_000 * 10**9
 
 
+@pytest.mark.parametrize("options", [NEW, OVERWRITE])
+@pytest.mark.parametrize("gone", ["removed", "renamed", "there"])
+def test_of_the_tries_of_one_upload_one_counts(pair, options, gone) -> None:
+    """Over masters that do not know each other's uploads, and after the file is gone."""
+    first = pair.capability(Open(SID, "/f", "thesan.op=ab12", 0, options))
+    pair.crash()
+    pair.start()
+    pair.beat(1)
+    pair.beat(2)
+    again = "thesan.op=ab12&thesan.again=1"
+    second = pair.capability(Open(SID, "/f", again, 0, options))
+    pair.commit(second, 10)
+    if gone == "removed":
+        pair.ok(Rm(SID, "/f"))
+    elif gone == "renamed":
+        pair.ok(Mv(SID, "/f", "/g"))
+    pair.crash()
+    pair.start()
+    pair.commit(second, 10)
+    wanted = errno.EEXIST if options == NEW else errno.ECANCELED
+    pair.beat(1)
+    pair.beat(2)
+    for _ in range(2):
+        assert refused(pair, first) == wanted
+        if gone != "there":
+            assert pair.errno(Stat(SID, "/f")) == errno.ENOENT
+    other = pair.capability(Open(SID, "/h", "thesan.op=cd34", 0, options))
+    pair.commit(other, 10)
+
+
+def test_who_does_not_name_uploads_can_not_say_that_it_tried_before(pair) -> None:
+    for name in ("/f", "/g"):
+        pair.commit(pair.capability(Open(SID, name, "thesan.again=1", 0, NEW)), 10)
+
+
 def test_a_resend_gets_the_same_answer_and_changes_nothing(pair) -> None:
     ticket = pair.capability(Open(SID, "/f", options=NEW))
     pair.commit(ticket, 123)

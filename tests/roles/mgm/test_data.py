@@ -5,9 +5,11 @@ import asyncio
 import pytest
 
 from thesan.core.control.messages import CheckpointPage, JournalPage, decode_reply
-from thesan.core.model.errors import Diverged, OperationError, Rewound, StoreError
+from thesan.core.model.errors import Diverged, OperationError, Rewound, StoreDamaged, StoreError
+from thesan.core.namespace import keys
 from thesan.core.wire.numbers import Status
 from thesan.worlds.simulated.memory_engine import MemoryJournal
+from thesan.worlds.simulated.memory_home import MemoryHome
 
 
 class Receiver:
@@ -42,6 +44,32 @@ def test_crashes_and_replays_end_in_the_master_s_state(sim_loop, plant):
         assert found[0] == plant.journal.read(1, 1)[0]
         assert node.data.archive.first == 1
         assert node.data.sentence == ""
+        await node.stop()
+
+    sim_loop.run_until_complete(main())
+
+
+def test_a_damaged_store_is_made_anew(sim_loop, plant, monkeypatch):
+    async def main():
+        node = plant.node("a")
+        await node.start()
+        plant.write(30)
+        await node.follow()
+        await node.data.flush()
+        await node.stop()
+        whole = MemoryHome.open
+
+        async def damaged(home):
+            monkeypatch.setattr(MemoryHome, "open", whole)
+            raise StoreDamaged("Corruption: checksum mismatch")
+
+        monkeypatch.setattr(MemoryHome, "open", damaged)
+        await node.start()
+        assert "store damaged" in sim_loop.trace.failures.pop()
+        assert node.data.store.get(keys.M_APPLIED) is None
+        await node.data.check()
+        await node.follow()
+        assert node.namespace.digest == plant.truth.digest
         await node.stop()
 
     sim_loop.run_until_complete(main())

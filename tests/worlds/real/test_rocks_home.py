@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from thesan.core.journal.entry import crc_of, encode
-from thesan.core.model.errors import StoreError
+from thesan.core.model.errors import StoreDamaged, StoreError
 from thesan.core.model.ids import Epoch, Seq
 from thesan.core.namespace.ops import ConfigSet, encode_op
 from thesan.core.namespace.state import Namespace
@@ -61,6 +61,58 @@ def test_a_pointer_to_nothing_is_said(tmp_path, name):
     (tmp_path / "CURRENT").write_text(name)
     with pytest.raises(StoreError):
         asyncio.run(opened(tmp_path))
+
+
+def truncated(path: Path, pattern: str, byte_count: int) -> None:
+    for file in path.glob(pattern):
+        file.write_bytes(file.read_bytes()[:byte_count])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: truncated(path, "MANIFEST-*", 0),
+        lambda path: truncated(path, "*.sst", 40),
+        lambda path: truncated(path, "CURRENT", 3),
+        lambda path: next(path.glob("*.sst")).unlink(),
+        lambda path: next(path.glob("MANIFEST-*")).unlink(),
+        lambda path: (path / "CURRENT").unlink(),
+    ],
+)
+@pytest.mark.parametrize("name", ["namespace", "namespace.3"])
+def test_damage_is_told_from_other_trouble(tmp_path, damage, name):
+    """What is set aside stays over later starts, and is in nobody's way."""
+    put(tmp_path / name, b"value")
+    if name != "namespace":
+        (tmp_path / "CURRENT").write_text(f"{name}\n")
+    damage(tmp_path / name)
+    with pytest.raises(StoreDamaged, match="can't open the store"):
+        asyncio.run(opened(tmp_path))
+    kept_as = Path(asyncio.run(RocksHome(tmp_path).set_aside()))
+    assert asyncio.run(opened(tmp_path)) is None
+    assert asyncio.run(opened(tmp_path)) is None
+    assert kept_as.is_dir()
+    assert (tmp_path / name / "CURRENT").exists()
+
+
+def test_a_store_in_use_is_not_damaged(tmp_path):
+    store = RocksStore(str(tmp_path / "namespace"))
+    with pytest.raises(StoreError) as caught:
+        asyncio.run(opened(tmp_path))
+    assert not isinstance(caught.value, StoreDamaged)
+    store.close()
+
+
+def test_a_copy_that_is_damaged_begins_anew(tmp_path):
+    async def main():
+        home = RocksHome(tmp_path)
+        fresh = await home.fresh(resume=True)
+        assert fresh.get(b"a") is None
+        await home.release(fresh)
+
+    put(tmp_path / "namespace.fresh", b"half")
+    truncated(tmp_path / "namespace.fresh", "MANIFEST-*", 0)
+    asyncio.run(main())
 
 
 def test_many_switches(tmp_path):

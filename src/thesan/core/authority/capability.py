@@ -141,6 +141,10 @@ class Grant(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unkno
     xattrs: tuple[tuple[str, bytes], ...] = ()
     """Attributes that the file gets at commit."""
     version: int = GRANT_VERSION
+    op_id: bytes = b""
+    """The client's id of what it does, the same for all tries of one upload; empty: it has none."""
+    is_again: bool = False
+    """The client, which names its uploads, tried before and does not know what came of that."""
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -20,6 +20,7 @@ ACT_AS: Final = "act_as"
 grants it to sudoers and within memberships; otherwise EPERM."""
 
 OP_KEY: Final = "thesan.op"
+AGAIN_KEY: Final = "thesan.again"
 """Key in the CGI of an XRootD request: the client's id of the operation, as `op_id` below."""
 
 

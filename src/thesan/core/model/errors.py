@@ -13,6 +13,7 @@ ThesanError
 │   └── Unavailable     the engine did not answer in its deadline; the outcome is unknown
 ├── CapabilityError     a ticket that is forged, altered, expired, replayed or not for this
 ├── StoreError          the local key-value store
+│   └── StoreDamaged    its files can't be right: it is made anew
 └── ConfigError         settings that can't be used; lists every fault at once
 """
 
@@ -261,6 +262,10 @@ class CapabilityError(ThesanError):
 
 class StoreError(ThesanError):
     """The local key-value store failed or is not what this process expects."""
+
+
+class StoreDamaged(StoreError):
+    """Its files are not what it wrote: it has to be made anew, from the journal or another MGM."""
 
 
 class ConfigError(ThesanError):

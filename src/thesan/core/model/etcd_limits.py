@@ -6,6 +6,9 @@ from thesan.core.model.units import KIB, MIB
 
 ETCD_CALL_SECONDS_MAX: Final = 0.5
 """Deadline of one call at one member: etcd itself holds a write for 7 s when it has no leader."""
+ETCD_OVERDUE_SECONDS: Final = 2.0
+"""A call that is not over so long after its deadline was forgotten by grpcio; longer than its
+threads wait for a busy interpreter."""
 ETCD_CALLS_SECONDS_MAX: Final = 2.0
 """Deadline of one call over all members, more with more than three; below APPEND_SECONDS_MAX. An
 election (0.5 to 1.1 s) passes within it."""

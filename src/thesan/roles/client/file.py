@@ -7,6 +7,7 @@ roles.client.replay), a large one by whoever has its bytes (roles.client.transfe
 """
 
 import asyncio
+import contextlib
 import errno
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from thesan.core.control.messages import AGAIN_KEY
 from thesan.core.model.errors import OperationError, Retry, WireError
 from thesan.core.model.limits import (
     COPY_TRIES_MAX,
@@ -38,7 +40,7 @@ from thesan.roles.client.answers import redirect_of, wait_seconds
 from thesan.roles.client.ranges import groups
 from thesan.roles.client.replay import Replay, is_committed, play
 from thesan.roles.client.router import ELSEWHERE, Body, Router
-from thesan.roles.client.url import Endpoint
+from thesan.roles.client.url import Endpoint, set_cgi
 
 MODES: Final[dict[str, int]] = {
     "r": int(OpenFlag.READ | OpenFlag.RETSTAT),
@@ -77,9 +79,9 @@ class File:
     def __init__(self, router: Router, request: rq.Open, *, is_readonly: bool) -> None:
         self.path = request.path
         self.size = 0
-        """Size at the time of open; for an upload, the end of what was written."""
+        """At the time of open; for an upload, the end of what was written."""
         self.recoveries = 0
-        """Times that it was opened again at another place."""
+        """Times it was opened again elsewhere."""
         self._router = router
         self._config = router.config
         self._request = request
@@ -89,15 +91,15 @@ class File:
         self._is_synced = False
         self._is_closing = False
         self._is_dear = not is_readonly and self._replay is None
-        """Losing its FST loses what was written: a host that is silent gets more time."""
+        """Losing its FST loses what was written: a silent host gets more time."""
         self._place: _Place | None = None
         self._lock = asyncio.Lock()
         self._tasks = TaskOwner(f"file {request.path}")
         self._loop = asyncio.get_running_loop()
         self.inode = 0
-        """Inode number as the FST gave it at open; 0 when it did not."""
+        """As the FST gave it at open; 0 when it did not."""
         self.after_close: Callable[[], Awaitable[None]] | None = None
-        """Called once when the file was closed or discarded: what lives as long as it."""
+        """Called once at its end."""
 
     async def open(self) -> "File":
         """Open it at an FST. Raises OperationError."""
@@ -245,7 +247,8 @@ class File:
                 raise OperationError(errno.ESTALE, f"{self.path} was replaced while it was read")
 
     async def _begin_anew(self, replay: Replay, deadline: float, tried: dict[str, str]) -> _Place:
-        """The upload at another FST, as far as it was acknowledged."""
+        """The same upload at another FST, as far as it was acknowledged: one try is committed."""
+        self._request.cgi = set_cgi(self._request.cgi, AGAIN_KEY, "1")
         pool, tries = self._router.pool, 0
         while True:
             place = await self._open(deadline, tried, None)
@@ -493,7 +496,5 @@ class File:
 
 async def _close_quietly(place: _Place, timeout: float) -> None:
     """Close a handle that was read only: whatever comes of it is of no interest."""
-    try:
+    with contextlib.suppress(OperationError):
         await place.connection.call(rq.Close(NO_SID, place.handle), timeout)
-    except OperationError:
-        pass

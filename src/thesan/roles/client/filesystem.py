@@ -290,11 +290,13 @@ class Filesystem:
         parents: bool = False,
         size: int = 0,
         cgi: str = "",
+        op_id: str = "",
     ) -> File:
         """Open a file: `r`, `w` (create or replace), `x` (create), `r+` (change what is there).
 
         What is written with `w` or `x` is visible from `close` on, whole. `size`: what is going
-        to be written, as far as known; placement and quota look at it.
+        to be written, as far as known; placement and quota look at it. `op_id`: whoever may
+        have to write it all again gives every try the same `new_op_id()`.
         """
         flags = MODES.get(mode.replace("b", ""))
         if flags is None:
@@ -307,7 +309,7 @@ class Filesystem:
         if readonly:
             looked_up = await self._any.ask_for(rq.Open(NO_SID, normalise(path), cgi, 0, flags))
             return await File(self.router, looked_up, is_readonly=True).open()
-        cgi = "&".join(part for part in (cgi, self._op_cgi()) if part)
+        cgi = "&".join(part for part in (cgi, self._op_cgi(op_id)) if part)
         request = rq.Open(NO_SID, normalise(path), cgi, permissions, flags)
         return await File(self.router, request, is_readonly=False).open()
 
@@ -325,7 +327,7 @@ class Filesystem:
             args = {**more, **message.args} if more else message.args
             if self._act_as is not None:
                 args = {**args, ACT_AS: list(self._act_as)}
-            op_id = message.op_id or self._new_op_id()
+            op_id = message.op_id or self.new_op_id()
             message = msgspec.structs.replace(message, op_id=op_id, args=args)
         query = rq.Query(NO_SID, QueryCode.OPAQUE, args=encode_request(message))
         answer = await self.router.ask(query, any_mgm=is_any)
@@ -352,13 +354,14 @@ class Filesystem:
         reply.next_page = ""
         return reply
 
-    def _new_op_id(self) -> str:
+    def new_op_id(self) -> str:
+        """A fresh id of an operation."""
         return self._entropy.token(_OP_ID_BYTES).hex()
 
-    def _op_cgi(self) -> str:
+    def _op_cgi(self, op_id: str = "") -> str:
         """For whatever changes something."""
         self._any.has_changed = True
-        return f"{OP_KEY}={self._new_op_id()}"
+        return f"{OP_KEY}={op_id or self.new_op_id()}"
 
 
 def _parsed(parse: Callable[[bytes], _T], body: Body) -> _T:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 import msgspec
 from zlib_ng import zlib_ng
 
+from thesan.core.control.messages import AGAIN_KEY
 from thesan.core.model.errors import OperationError, Retry
 from thesan.core.model.limits import (
     CHEAP_UPLOAD_BYTES_MAX,
@@ -87,12 +88,13 @@ async def upload(
     tried: dict[str, None] = {}
     unknown: Moved | None = None
     pause = CLIENT_BACKOFF_SECONDS
+    op_id = fs.new_op_id()
     while True:
         try:
             if unknown is not None and await _is_there(fs, plan.path, unknown):
                 moved = unknown
                 break
-            file = await _open(fs, plan, tried)
+            file = await _open(fs, plan, tried, op_id, is_again=moved.tries > 1)
             if can_repeat and plan.size <= CHEAP_UPLOAD_BYTES_MAX:
                 file.can_begin_again()
             host = file.endpoint.host
@@ -121,15 +123,19 @@ async def upload(
     return moved
 
 
-async def _open(fs: Filesystem, plan: Upload, tried: dict[str, None]) -> File:
+async def _open(
+    fs: Filesystem, plan: Upload, tried: dict[str, None], op_id: str, *, is_again: bool
+) -> File:
     hosts = ",".join(tried)
+    cgi = set_cgi("", AGAIN_KEY, "1") if is_again else ""
     return await fs.open(
         plan.path,
         "w" if plan.replace else "x",
         permissions=plan.permissions,
         parents=plan.parents,
         size=plan.size,
-        cgi=set_cgi("", "tried", hosts) if hosts else "",
+        cgi=set_cgi(cgi, "tried", hosts) if hosts else cgi,
+        op_id=op_id,
     )
 
 

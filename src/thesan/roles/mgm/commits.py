@@ -6,7 +6,8 @@ any later master can finish the commit. A resend gets the first answer.
 A commit may come very late: FSTs keep it until a master has answered, while the client has long
 given up and done the same upload again. What came after the open must not be undone then: an
 upload that was opened later and is committed shuts out the earlier one (ECANCELED), and so does
-the removal of the file that it was to replace (ENOENT).
+the removal of the file that it was to replace (ENOENT). And of the tries that a client makes of one
+upload, under one op id, at most one ever counts, also when its file is long gone (ECANCELED).
 """
 
 import errno
@@ -75,9 +76,14 @@ def _check_not_refused(master: Master, grant: Grant) -> None:
     if known is None:
         return
     number, text = _refusal_decoder.decode(known.answer)
-    if number == errno.ECANCELED and grant.exclusive:
-        number, text = errno.EEXIST, f"{grant.path}: exists"
-    raise OperationError(number, text)
+    raise _shut_out_error(grant) if number == errno.ECANCELED else OperationError(number, text)
+
+
+def _shut_out_error(grant: Grant) -> OperationError:
+    """What a writer is told whose file another one took the place of."""
+    if grant.exclusive:
+        return OperationError(errno.EEXIST, f"{grant.path}: exists")
+    return OperationError(errno.ECANCELED, _too_late(grant.path))
 
 
 def _give_up(master: Master, message: Commit, grant: Grant, error: OperationError) -> None:
@@ -148,6 +154,7 @@ def _create(master: Master, message: Commit, grant: Grant) -> None:
         _check_not_refused(master, grant)
         if _was_committed(master, grant):
             return
+        _check_no_other_try(master, grant)
     what, locations = _good_replicas(message, grant)
     if queries.inode_of(master.namespace, grant.fid) is None:
         _check_again(master, grant, what.size, len(locations))
@@ -168,7 +175,29 @@ def _create(master: Master, message: Commit, grant: Grant) -> None:
         exclusive=grant.exclusive,
         lost=tuple([fsid for fsid in grant.fsids if fsid not in locations]),
     )
-    master.submit(op)
+    if grant.op_id and grant.is_again and not _committed_try(master, grant):
+        answer = keys.pack_fid(grant.fid)
+        master.submit_all([op, RememberResult(_upload_id(grant), answer)])
+    else:
+        master.submit(op)
+
+
+def _upload_id(grant: Grant) -> bytes:
+    """Under which the try that was committed is remembered, where there were several."""
+    return b"upload " + grant.op_id
+
+
+def _committed_try(master: Master, grant: Grant) -> int:
+    """fid of the try of this upload that was committed; 0 when none is known, or the client names
+    its uploads not."""
+    known = master.namespace.remembered(_upload_id(grant)) if grant.op_id else None
+    return keys.unpack_fid(known.answer) if known is not None else 0
+
+
+def _check_no_other_try(master: Master, grant: Grant) -> None:
+    """Raise ECANCELED or EEXIST when the client had success with another try of the upload."""
+    if _committed_try(master, grant) not in (0, grant.fid):
+        raise _shut_out_error(grant)
 
 
 def _was_committed(master: Master, grant: Grant) -> bool:

@@ -18,7 +18,7 @@ from thesan.core.control.messages import CheckpointPage, JournalPage, encode_rep
 from thesan.core.journal.entry import Position
 from thesan.core.journal.retention import Keep
 from thesan.core.model.archive_limits import ARCHIVE_TEND_SECONDS, CHECKPOINTS_SERVED_MAX
-from thesan.core.model.errors import JournalError, OperationError, StoreError
+from thesan.core.model.errors import JournalError, OperationError, StoreDamaged, StoreError
 from thesan.core.model.ids import Epoch, Seq
 from thesan.core.namespace import keys
 from thesan.core.namespace.snapshot import applied_of
@@ -68,7 +68,13 @@ class MgmData:
 
     async def open(self) -> None:
         """Open store and segments. Raises StoreError, OperationError."""
-        self.store = await self._home.open()
+        try:
+            self.store = await self._home.open()
+        except StoreDamaged as error:
+            # All that it held is in the journal, or at another MGM.
+            kept_as = await self._home.set_aside()
+            self._log.error("store damaged: begins anew", reason=str(error), kept_as=kept_as)
+            self.store = await self._home.open()
         await self.archive.open()
         self._tasks.start("tend", self._tend())
 

@@ -9,6 +9,7 @@ import errno
 from typing import Final
 
 from thesan.core.authority.capability import Grant, GrantKind, Op
+from thesan.core.control.messages import AGAIN_KEY
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import Identity
 from thesan.core.model.ids import Fid, Fsid, NodeId
@@ -24,6 +25,7 @@ from thesan.roles.mgm.empty import open_empty
 from thesan.roles.mgm.layouts import NewFile, new_file
 from thesan.roles.mgm.master import Master
 from thesan.roles.mgm.metadata import caller, canonical
+from thesan.roles.mgm.operations import operation_of
 from thesan.roles.mgm.sessions import Session
 from thesan.roles.mgm.tickets import Place, Work
 from thesan.roles.mgm.uploads import Upload
@@ -128,6 +130,7 @@ def start_upload(
     places = _place_new(master, connection, new, client_cgi)
     fid = master.fids.take()
     now_s = master.now_unix()
+    op_id = operation_of(who, client_cgi)
     grant = Grant(
         kind=GrantKind.CREATE,
         fid=fid,
@@ -146,6 +149,8 @@ def start_upload(
         issued_s=now_s,
         booking_size=new.booking_bytes,
         generation=master.dice.number() >> 1,
+        op_id=op_id,
+        is_again=bool(op_id) and AGAIN_KEY in client_cgi,
     )
     sealed = master.tickets.seal(grant, now_s)
     work = Work(Op.CREATE, fid, path, new.layout, new.booking_bytes, sealed)

@@ -3,6 +3,7 @@
     CURRENT              name of the store's directory; without it `namespace`
     namespace[.N]        the store
     namespace.fresh      one that is being filled
+    damaged              one that could not be opened, set aside for whoever wants to know why
     checkpoints/NAME     checkpoints: hard links, so only what has changed since costs space
 
 A directory becomes the store by one rename of CURRENT; what is neither named there nor `fresh` is
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
-from thesan.core.model.errors import StoreError
+from thesan.core.model.errors import StoreDamaged, StoreError
 from thesan.core.model.units import MIB
 from thesan.ports.store import Store
 from thesan.worlds.real.rocks_store import RocksStore
@@ -26,6 +27,7 @@ _T = TypeVar("_T")
 _POINTER: Final = "CURRENT"
 _FIRST: Final = "namespace"
 _FRESH: Final = "namespace.fresh"
+_DAMAGED: Final = "damaged"
 _CHECKPOINTS: Final = "checkpoints"
 _MAKING: Final = ".making"
 _PAGE_PAIRS: Final = 250
@@ -44,6 +46,9 @@ class RocksHome:
         """See ports.store.StoreHome, here and below."""
         return await _run(self._open)
 
+    async def set_aside(self) -> str:
+        return await _run(self._set_aside)
+
     async def flush(self, store: Store) -> None:
         await _run(store.flush)
 
@@ -54,7 +59,11 @@ class RocksHome:
         def work() -> Store:
             if not resume:
                 _remove(self._root / _FRESH)
-            return RocksStore(str(self._root / _FRESH))
+            try:
+                return RocksStore(str(self._root / _FRESH))
+            except StoreDamaged:
+                _remove(self._root / _FRESH)
+                return RocksStore(str(self._root / _FRESH))
 
         return await _run(work)
 
@@ -166,9 +175,17 @@ class RocksHome:
                 _remove(path)
         for path in (self._root / _CHECKPOINTS).glob(f"{_MAKING}*"):
             _remove(path)
-        if current.name != _FIRST and not current.is_dir():
+        damaged = self._root / _DAMAGED
+        if current.name != _FIRST and not current.is_dir() and not damaged.is_dir():
             raise StoreError(f"{self._root / _POINTER} names {current.name}, which is not there")
         return RocksStore(str(current))
+
+    def _set_aside(self) -> str:
+        damaged = self._root / _DAMAGED
+        _remove(damaged)
+        self._current().rename(damaged)
+        _sync(self._root)
+        return str(damaged)
 
     def _make_current(self) -> None:
         number = int(self._current().name.partition(".")[2] or "1")

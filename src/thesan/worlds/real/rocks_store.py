@@ -23,7 +23,7 @@ from rocksdict import (
     WriteOptions,
 )
 
-from thesan.core.model.errors import StoreError
+from thesan.core.model.errors import StoreDamaged, StoreError
 from thesan.core.model.limits import (
     STORE_CACHE_BYTES,
     STORE_INDEX_BLOCK_BYTES,
@@ -42,7 +42,7 @@ class RocksStore:
     """Ordered map of bytes to bytes in one directory; one process at a time.
 
     `wal` keeps RocksDB's own log, for use without a journal; `read_only` is for checkpoints, which
-    any number of processes may read. Raises StoreError.
+    any number of processes may read. Raises StoreError; StoreDamaged when the files can't be right.
     """
 
     def __init__(
@@ -61,7 +61,8 @@ class RocksStore:
             access = AccessType.read_only() if read_only else AccessType.read_write()
             self._db = Rdict(path, _options(cache_bytes), access_type=access)
         except Exception as error:  # rocksdict raises bare Exception
-            raise StoreError(f"can't open the store {path}: {error}") from error
+            kind = StoreDamaged if _is_damage(str(error)) else StoreError
+            raise kind(f"can't open the store {path}: {error}") from error
         self._db.set_write_options(self._write_options)
         self._open = True
 
@@ -140,6 +141,12 @@ class RocksStore:
     def _failure(self, what: str, error: Exception) -> StoreError:
         state = "" if self._open else " (closed)"
         return StoreError(f"{what} failed in the store {self.path}{state}: {error}")
+
+
+def _is_damage(text: str) -> bool:
+    """Of files, not of the disk below them, nor of another process that holds them: rocksdict has
+    one exception for all. A missing file is damage too, and the store makes what it may lack."""
+    return "Corruption" in text or ("No such file" in text and "MANIFEST" in text)
 
 
 def _options(cache_bytes: int) -> Options:

@@ -42,6 +42,13 @@ class MemoryHome:
         """See ports.store.StoreHome, here and below."""
         return await _run(lambda: self._shelf.current)
 
+    async def set_aside(self) -> str:
+        def work() -> str:
+            self._shelf.current = MemoryStore()
+            return "damaged"
+
+        return await _run(work)
+
     async def flush(self, store: Store) -> None:
         await _run(store.flush)
 

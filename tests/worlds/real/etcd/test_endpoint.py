@@ -69,6 +69,35 @@ def test_nobody_there(play):
     play(story)
 
 
+def test_a_call_that_grpcio_forgot_ends_all_the_same(play, monkeypatch):
+    class Forgotten:
+        cancelled = False
+
+        def future(self, *_, **__):
+            return self
+
+        def add_done_callback(self, _):
+            """Never called."""
+
+        def done(self):
+            return False
+
+        def cancel(self):
+            self.cancelled = True
+
+    async def story():
+        monkeypatch.setattr("thesan.worlds.real.etcd.endpoint.ETCD_OVERDUE_SECONDS", 0.02)
+        endpoint = Endpoint("127.0.0.1:1")
+        call = endpoint._stubs[STATUS.path] = Forgotten()
+        with pytest.raises(EtcdError, match="after the deadline") as caught:
+            await endpoint.call(STATUS, messages.StatusRequest(), 0.01)
+        assert caught.value.kind is Failure.SILENT
+        assert call.cancelled
+        endpoint.close()
+
+    play(story)
+
+
 def test_calls_after_and_during_close(play, etcd):
     async def story():
         with socket.create_server(("127.0.0.1", 0)) as silent:

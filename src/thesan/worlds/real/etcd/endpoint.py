@@ -14,7 +14,11 @@ from typing import Any, Final
 import grpc
 
 from thesan.core.model.errors import Unavailable
-from thesan.core.model.etcd_limits import ETCD_ANSWER_BYTES_MAX, ETCD_RECONNECT_SECONDS_MAX
+from thesan.core.model.etcd_limits import (
+    ETCD_ANSWER_BYTES_MAX,
+    ETCD_OVERDUE_SECONDS,
+    ETCD_RECONNECT_SECONDS_MAX,
+)
 from thesan.worlds.real.etcd import messages
 
 Metadata = tuple[tuple[str, str], ...]
@@ -130,11 +134,19 @@ class Endpoint:
         except ValueError as error:  # The channel was closed meanwhile.
             raise EtcdError(Failure.SILENT, f"etcd {self.address}: {error}") from error
         call.add_done_callback(lambda _: _wake(loop, done))
+        # grpcio keeps the deadline; this one is for the day on which it forgets a call.
+        overdue = loop.call_later(seconds + ETCD_OVERDUE_SECONDS, _finish, done)
         try:
             await done
         except asyncio.CancelledError:
             call.cancel()
             raise
+        finally:
+            overdue.cancel()
+        if not call.done():
+            call.cancel()
+            text = f"etcd {self.address}: no answer {ETCD_OVERDUE_SECONDS:g} s after the deadline"
+            raise EtcdError(Failure.SILENT, text)
         if call.code() is grpc.StatusCode.OK:
             return call.result()
         raise self._failure(call)
