@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from thesan.cli.context import Context
+from thesan.cli.demo.plan import free_address
 from thesan.cli.keytab import create_keytab
 from thesan.cli.main import main
 from thesan.cli.serve import _parser, _settings, daemon
@@ -134,7 +135,7 @@ def test_only_a_journal_that_we_know(keytab, tmp_path, capsys):
 @pytest.mark.system
 def test_a_daemon_says_where_its_threads_are(keytab, tmp_path):
     log = tmp_path / "log"
-    words = ["daemon", "run", "mgm", "--address", "127.0.0.1:0", "--keytab", keytab]
+    words = ["daemon", "run", "mgm", "--address", free_address("127.0.0.1"), "--keytab", keytab]
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "thesan", *words, "--data", str(tmp_path / "data")], stderr=file

@@ -21,7 +21,7 @@ from thesan.io.journal.checkpoint import Checkpointer
 from thesan.io.journal.recorded import RecordedEngine
 from thesan.io.journal.writer import JournalWriter
 from thesan.roles.fst.beats import Heart
-from thesan.roles.mgm import mastership
+from thesan.roles.mgm import commits, mastership
 from thesan.roles.mgm.fids import Fids
 from thesan.roles.mgm.front import Front
 from thesan.roles.mgm.held import HeldAnswers
@@ -272,6 +272,11 @@ def old_epochs_obeyed(patch):
     patch.setattr(Verifier, "verify", any_epoch)
 
 
+def tries_not_told_apart(patch):
+    """A late try of an upload is let in after another try of it was committed."""
+    patch.setattr(commits, "_check_no_other_try", lambda master, grant: None)
+
+
 def fsts_beat_to_the_master_only(patch):
     """An FST does not tell the standbys that it lives."""
     visit = Heart.visit
@@ -346,6 +351,11 @@ ALL_OFF = tuple(
     for number in (1, 2, 3)
 )
 
+HOSTS = tuple(
+    Fault(1.0 + 7.0 * number, 3.0, FaultKind.HOST_GONE, (MASTER, f"fst{1 + number % 3}"), "", 20)
+    for number in range(4)
+)
+
 MUTANTS = {
     no_fencing: _storm(PAUSES, JOURNAL),
     claim_without_compare: _storm(KILLS),
@@ -369,6 +379,7 @@ MUTANTS = {
     fids_given_out_twice: _storm(KILLS),
     old_epochs_obeyed: _storm(HAND_OVERS, DELAYS),
     fsts_beat_to_the_master_only: _storm(KILLS),
+    tries_not_told_apart: _storm(HOSTS, shape=Shape(), churn=True),
 }
 """Planted bug -> what the runs are like."""
 HINTS = {
@@ -376,6 +387,7 @@ HINTS = {
     silence_through_holes: 1,
     pending_changes_shown: 4,
     standby_answers_strict_reads: 1,
+    tries_not_told_apart: 11,
 }
 """Seeds that saw it; seed 0 sees the others."""
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from thesan import __version__
 from thesan.cli.context import Context, Output
+from thesan.core.leadership.timing import TIMINGS
 from thesan.worlds.simulated.cluster import Shape
 from thesan.worlds.simulated.run import Outcome, RunSettings
 from thesan.worlds.simulated.run import run as run_seed
@@ -46,6 +47,8 @@ def _simulate(argv: list[str], *, as_json: bool) -> int:
     options = _parser().parse_args(argv)
     settings = RunSettings(
         seconds=options.seconds,
+        pause_mean=options.pause,
+        fault_count_max=options.faults,
         faults=not options.calm,
         story=options.story,
         shape=Shape(
@@ -53,6 +56,7 @@ def _simulate(argv: list[str], *, as_json: bool) -> int:
             fst_count=options.fst,
             client_count=options.clients,
             replica_count=options.replicas,
+            failover=options.failover,
         ),
     )
     began = time.perf_counter()
@@ -87,6 +91,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clients", type=int, default=Shape.client_count)
     parser.add_argument("--fst", type=int, default=Shape.fst_count)
     parser.add_argument("--replicas", type=int, default=Shape.replica_count)
+    parser.add_argument(
+        "--pause", type=float, default=RunSettings.pause_mean, help="of a client between two calls"
+    )
+    parser.add_argument(
+        "--faults", type=int, default=RunSettings.fault_count_max, help="most faults of a run"
+    )
+    parser.add_argument(
+        "--failover",
+        choices=list(TIMINGS),
+        default=Shape.failover,
+        help="how fast a lost master is noticed",
+    )
     parser.add_argument("--calm", action="store_true", help="no faults")
     parser.add_argument("--story", action="store_true", help="print every event")
     parser.add_argument("--ledger", metavar="FILE", help="append what was run to this table")
@@ -129,6 +145,8 @@ def _ledger_line(outcomes: list[Outcome], red: list[str], options: argparse.Name
     """One row of the ledger: what was run, for how long, and what came of it."""
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     shape = f"{options.mgm} MGM, {options.fst} FST, {options.clients} clients"
+    if options.failover != Shape.failover:
+        shape += f", {options.failover} failover"
     seeds = outcomes[0].seed if len(outcomes) == 1 else f"{outcomes[0].seed}..{outcomes[-1].seed}"
     virtual = sum(outcome.virtual_seconds for outcome in outcomes)
     cells = (

@@ -88,6 +88,8 @@ class Shape:
     replica_count: int = 2
     drift: bool = False
     """Monotonic clocks run at rates of their own."""
+    failover: str = "normal"
+    """How fast the MGMs notice a lost master: core.leadership.timing."""
 
 
 class Cluster:
@@ -218,6 +220,7 @@ class Cluster:
             port=MGM_PORT,
             advertise=f"{name}:{MGM_PORT}",
             mgms=self._mgm_addresses(),
+            failover=self.shape.failover,
             keytab=format_keytab(self._keys).decode(),
         )
         dice = random.Random(f"{self.loop.seed} engine {process.number}")

@@ -59,6 +59,10 @@ class RunSettings:
     """Mean pause of a client between two calls."""
     goal_seconds: float = math.inf
     """Longest time that a call may take which only the MGMs have to answer."""
+    fault_count_max: int = 8
+    """Faults of a run are one to so many."""
+    churn: bool = False
+    """Much of what clients store they remove again at once."""
     files: bool = True
     """False: clients use attributes and counters only, what the MGMs alone hold."""
     faults: bool = True
@@ -166,6 +170,7 @@ class Run:
                 strict=strict,
                 names=cluster.client_names,
                 has_files=settings.files,
+                churn=settings.churn,
             )
             self.actors.append(actor)
         if not await self._together(START_SECONDS_MAX, "clients begin", lambda a: a.begin()):
@@ -199,6 +204,7 @@ class Run:
             atlas.Stage(
                 cluster.mgm_names, cluster.fst_names, cluster.client_names, cluster.disk_paths
             ),
+            settings.fault_count_max,
         )
 
     async def _compare_views(self, since: str, *, figures: bool) -> None:

@@ -124,6 +124,10 @@ class SharedNames:
         try:
             operation.value = value_of(await calls.get(key))
         except OperationError as error:
+            if error.errno == errno.ESTALE:
+                voice.say(f"get {key}: overtaken: {error}")
+                voice.tally.refused += 1
+                return
             if error.errno != errno.ENOENT:
                 self._failed(f"get {key}", error)
                 return

@@ -39,6 +39,7 @@ class Actor:
         strict: bool = True,
         names: tuple[str, ...] = (),
         has_files: bool = True,
+        churn: bool = False,
     ) -> None:
         """`names`: all actors that have a counter. Without files only what MGMs alone hold is used.
 
@@ -56,6 +57,7 @@ class Actor:
         self._shared = SharedNames(loop, self, dice, history)
         self._names = names
         self._has_files = has_files
+        self._churns = churn
         self._session = Session(loop, self, dice, 0)
         self._in_flight: tuple[str, ...] = ()
         """Paths that the call under way may change."""
@@ -100,6 +102,7 @@ class Actor:
         kinds += [self._make_directory, self._remove_directory, self._list]
         kinds += [self._update, self._set_mark, self._get_mark, self._put_pieces]
         kinds += [self._symlink, self._read_link]
+        kinds += [self._churn] * (60 if self._churns else 0)
         await self._dice.choice(kinds)()
 
     async def _shared_file(self) -> None:
@@ -188,7 +191,15 @@ class Actor:
 
     async def _put(self) -> None:
         path = self._some_path() if self._dice.random() < 0.4 else self._new_path()
-        exclusive = self._dice.random() < 0.3
+        await self._store(path, exclusive=self._dice.random() < 0.3)
+
+    async def _churn(self) -> None:
+        """Store something, and remove it at once: it must not come back, whoever held it."""
+        path = self._new_path()
+        await self._store(path, exclusive=self._dice.random() < 0.5)
+        await self._take_away(path)
+
+    async def _store(self, path: str, *, exclusive: bool) -> None:
         self._count += 1
         value = f"{self.name}.{self._count}.{self._dice.choice(SIZES)}"
         wanted = self.expectation.of_put(path, exclusive=exclusive)
@@ -312,8 +323,10 @@ class Actor:
 
     async def _remove(self) -> None:
         path = self._some_path()
-        if path in self.expectation.directories:
-            return
+        if path not in self.expectation.directories:
+            await self._take_away(path)
+
+    async def _take_away(self, path: str) -> None:
         if await self._attempt(
             f"rm {path}",
             self.expectation.of_remove(path),
