@@ -20,6 +20,7 @@ CALM = Situation(
     head=50,
     applied=50,
     successor="",
+    successor_why="",
     has_resigned=False,
     is_gone=False,
 )
@@ -38,7 +39,12 @@ def verdict(**changes):
         ({"silence_s": 0.7, "is_gone": True}, None, "taken over at"),
         ({"silence_s": 0.75, "is_gone": True}, Claim.GONE, "its process is gone"),
         ({"has_resigned": True}, Claim.RESIGNED, "says that it is not master"),
-        ({"successor": "mgm2:1094"}, Claim.HANDED_OVER, "hands over"),
+        ({"successor": "mgm2:1094"}, Claim.HANDED_OVER, "hands over: it does not say why"),
+        (
+            {"successor": "mgm2:1094", "successor_why": "its disk is nearly full"},
+            Claim.HANDED_OVER,
+            "hands over: its disk is nearly full",
+        ),
         ({"successor": "mgm3:1094"}, None, "is master and alive"),
         ({"successor": "mgm3:1094", "silence_s": 2.0}, Claim.SILENT, "is silent"),
         ({"owner": "", "epoch": 0, "is_alone": True}, Claim.FIRST, "has one MGM"),

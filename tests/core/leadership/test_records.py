@@ -31,10 +31,10 @@ def test_records_come_back_and_damage_is_noticed():
 
 
 def test_a_successor_is_one_of_its_epoch_only():
-    section = {SUCCESSOR_KEY: encode_leadership(SuccessorRecord("b:1", 7))}
-    assert successor_of(section, 7) == "b:1"
-    assert successor_of(section, 8) == ""
-    assert successor_of({}, 7) == ""
+    section = {SUCCESSOR_KEY: encode_leadership(SuccessorRecord("b:1", 7, "maintenance"))}
+    assert successor_of(section, 7) == SuccessorRecord("b:1", 7, "maintenance")
+    assert successor_of(section, 8) is None
+    assert successor_of({}, 7) is None
 
 
 def test_old_stories_make_room():

@@ -9,9 +9,7 @@ import pytest
 from thesan.core.authority.capability import Op
 from thesan.core.control.messages import BeatReply
 from thesan.core.model.errors import OperationError
-from thesan.ports.host import HostLoad
 from thesan.roles.fst import beats
-from thesan.roles.fst.beats import node_report
 from thesan.roles.fst.store import BootState
 
 
@@ -37,15 +35,6 @@ def test_a_beat_says_what_there_is(bench):
         assert len(later.boot_id) == len(boot_id) == 16
 
     bench(body, fs=2, geotag="site::rack")
-
-
-def test_a_report_from_the_hosts_figures():
-    mib = 1 << 20
-    load = HostLoad(0.5, 2.0 * mib, 3.0 * mib, 4.0 * mib, 5, 6, 7, 8, "6.1", 9)
-    report = node_report(load, geotag="g", version="v", sockets=10)
-    assert (report.net_in_mb_per_s, report.net_out_mb_per_s, report.net_mb_per_s_max) == (2, 3, 4)
-    assert (report.rss_bytes, report.vsize_bytes, report.threads, report.sockets) == (5, 6, 7, 10)
-    assert (report.kernel, report.start_ns) == ("6.1", 9)
 
 
 def test_beats_go_to_every_mgm_that_is_heard_of(bench):

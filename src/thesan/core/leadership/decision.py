@@ -48,6 +48,8 @@ class Situation(msgspec.Struct, frozen=True):
     applied: int
     successor: str
     """Whom the owner of `epoch` has named; empty when nobody."""
+    successor_why: str
+    """What the owner gave as its reason."""
     has_resigned: bool
     is_gone: bool
 
@@ -75,7 +77,7 @@ def decide(now: Situation, timing: Timing) -> Verdict:
     if now.owner == now.address and now.is_alone:
         return Verdict("the last master was this MGM, and it is alone", Claim.ALONE)
     if now.successor == now.address:
-        text = f"{now.owner} hands over, epoch {now.epoch} ends"
+        text = f"{now.owner} hands over: {now.successor_why or 'it does not say why'}"
         return Verdict(text, Claim.HANDED_OVER)
     if now.has_resigned:
         return Verdict(f"{now.owner} says that it is not master any more", Claim.RESIGNED)

@@ -88,10 +88,10 @@ def stories_to_drop(section: Mapping[str, bytes]) -> list[str]:
     return sorted(section)[:excess] if excess > 0 else []
 
 
-def successor_of(section: Mapping[str, bytes], epoch: int) -> str:
-    """Whom the master of `epoch` has named; empty when nobody."""
+def successor_of(section: Mapping[str, bytes], epoch: int) -> SuccessorRecord | None:
+    """Whom the master of `epoch` has named, and why; None when nobody."""
     data = section.get(SUCCESSOR_KEY)
     if data is None:
-        return ""
+        return None
     record = decode_leadership(SuccessorRecord, data)
-    return record.node if record.epoch == epoch else ""
+    return record if record.epoch == epoch else None

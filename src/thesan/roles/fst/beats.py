@@ -18,7 +18,6 @@ from thesan.core.model.limits import (
     DELETED_REPORTED_MAX,
     DISK_HANG_SECONDS_MAX,
 )
-from thesan.core.model.units import MIB
 from thesan.io.tasks import TaskOwner
 from thesan.ports.host import Host, HostLoad
 from thesan.ports.log import Log
@@ -170,20 +169,3 @@ class Heart:
         if reply.active != self.is_active:
             self._log.info("node switched", active=reply.active)
             self.is_active = reply.active
-
-
-def node_report(load: HostLoad, *, geotag: str, version: str, sockets: int) -> NodeReport:
-    """The host's figures as a beat says them."""
-    return NodeReport(
-        geotag=geotag,
-        version=version,
-        kernel=load.kernel,
-        start_ns=load.boot_ns,
-        net_in_mb_per_s=load.net_in_bytes_per_s / MIB,
-        net_out_mb_per_s=load.net_out_bytes_per_s / MIB,
-        net_mb_per_s_max=load.net_bytes_per_s_max / MIB,
-        rss_bytes=load.process_rss_bytes,
-        vsize_bytes=load.process_vsize_bytes,
-        threads=load.thread_count,
-        sockets=sockets,
-    )

@@ -6,6 +6,7 @@ from thesan import __version__
 from thesan.core.authority.keytab import Keytab
 from thesan.core.control.messages import NodeReport
 from thesan.core.model.addresses import split_address
+from thesan.io.node_report import node_report
 from thesan.io.tasks import TaskOwner
 from thesan.io.transport.client import ClientConnection, LoginSettings, dial
 from thesan.io.transport.credentials import Method, host, keytab, unix
@@ -13,7 +14,7 @@ from thesan.io.transport.server import Listener
 from thesan.ports.host import HostLoad
 from thesan.ports.world import World
 from thesan.roles.fst.answers import LateAnswers
-from thesan.roles.fst.beats import Heart, node_report
+from thesan.roles.fst.beats import Heart
 from thesan.roles.fst.boot import Booter
 from thesan.roles.fst.commits import Commits
 from thesan.roles.fst.config import FstConfig
@@ -127,12 +128,7 @@ class Parts:
 
     # -- figures -----------------------------------------------------------------------------
     def _describe(self, load: HostLoad) -> NodeReport:
-        return node_report(
-            load,
-            geotag=self._config.geotag,
-            version=__version__,
-            sockets=load.socket_count,
-        )
+        return node_report(load, geotag=self._config.geotag, start_ns=load.boot_ns)
 
     def _statistics(self) -> bytes:
         """kXR_QStats: the elements of native's answer that have a meaning here."""

@@ -16,7 +16,6 @@ from thesan.core.control.messages import (
     MAGIC,
     Admin,
     Beat,
-    BeatReply,
     FileOp,
     decode_request,
     encode_reply,
@@ -146,7 +145,7 @@ class Front:
             authorise(DAEMON_NOUN, "beat", caller(connection))
             process.note_beat(message, process.now_s())
             if standby is None:
-                return responses.ok(request.sid, encode_reply(self._unready(message)))
+                return responses.ok(request.sid, encode_reply(process.standby_reply(message)))
         desk = standby.desk if standby is not None else None
         if isinstance(message, any_role.KINDS):
             return any_role.answer(process, connection, request.sid, message)
@@ -174,17 +173,6 @@ class Front:
                 return wants_any and not find(FILE_NOUN, message.verb).mutates
             case _:
                 return False
-
-    def _unready(self, message: Beat) -> BeatReply:
-        """To a beat before there is a replica: only what every MGM knows."""
-        leader = self._process.leader()
-        return BeatReply(
-            master=False,
-            epoch=leader.epoch,
-            master_address=leader.master_address,
-            mgms=leader.mgms,
-            config_seq=message.config_seq,
-        )
 
 
 def _is_of_empty_file(connection: ServerConnection, request: Any) -> bool:

@@ -40,16 +40,11 @@ def beat(master: Master, message: Beat) -> BeatReply:
 def _beat_at_standby(master: Master, message: Beat) -> BeatReply:
     """The beat is in the view; what there is to obey, the master says. An FST that has no
     configuration at all gets the one that is known here: it can serve with no master alive."""
-    leader = master.process.leader()
     filesystems = None
     if message.config_seq < 0:
         filesystems = _known(master, master.view.node_config(message.node)[1])
-    return BeatReply(
-        master=False,
-        epoch=leader.epoch,
-        master_address=leader.master_address,
-        mgms=leader.mgms,
-        config_seq=message.config_seq,
+    return msgspec.structs.replace(
+        master.process.standby_reply(message),
         active=master.view.node_active(message.node),
         filesystems=filesystems,
     )

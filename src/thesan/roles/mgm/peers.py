@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import msgspec
 
-from thesan import __version__
 from thesan.core.authority.keytab import Keytab
 from thesan.core.control.messages import (
     MgmBeat,
@@ -33,9 +32,9 @@ from thesan.core.model.limits import (
     MGM_COUNT_MAX,
     MGM_REDIAL_SECONDS,
 )
-from thesan.core.model.units import MIB
 from thesan.core.wire.numbers import NO_SID, QueryCode, Status
 from thesan.core.wire.requests import Query
+from thesan.io.node_report import node_report
 from thesan.io.tasks import TaskOwner
 from thesan.io.transport.client import ClientConnection, LoginSettings, dial, error_of
 from thesan.io.transport.credentials import keytab
@@ -192,19 +191,7 @@ class Peers:
         """Keep a link to every member, for ever."""
         while True:
             load = self._world.host.load()
-            self._report = NodeReport(
-                geotag=self._geotag,
-                version=__version__,
-                kernel=load.kernel,
-                start_ns=self._started_ns,
-                net_in_mb_per_s=load.net_in_bytes_per_s / MIB,
-                net_out_mb_per_s=load.net_out_bytes_per_s / MIB,
-                net_mb_per_s_max=load.net_bytes_per_s_max / MIB,
-                rss_bytes=load.process_rss_bytes,
-                vsize_bytes=load.process_vsize_bytes,
-                threads=load.thread_count,
-                sockets=load.socket_count,
-            )
+            self._report = node_report(load, geotag=self._geotag, start_ns=self._started_ns)
             self._match_members()
             for address, peer in self._peers.items():
                 keeper = self._keepers.get(address)

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final
 
 from thesan.core.authority.keytab import Keytab
-from thesan.core.control.messages import Beat, Leader, MgmBeatReply
+from thesan.core.control.messages import Beat, BeatReply, Leader, MgmBeatReply
 from thesan.core.leadership.timing import Timing, timing_of
 from thesan.core.model.errors import Diverged, JournalError, OperationError, Trimmed
 from thesan.core.model.ids import Epoch, Seq
@@ -221,6 +221,17 @@ class Process:
                 epoch, address = int(owner.epoch), owner.address
         self.highest_epoch = max(self.highest_epoch, epoch)
         return Leader(epoch, address, list(self.members), self.role.value, self.applied())
+
+    def standby_reply(self, beat: Beat) -> BeatReply:
+        """To an FST, of who is not master: who is, as far as known, and nothing to obey."""
+        leader = self.leader()
+        return BeatReply(
+            master=False,
+            epoch=leader.epoch,
+            master_address=leader.master_address,
+            mgms=leader.mgms,
+            config_seq=beat.config_seq,
+        )
 
     def head(self) -> int:
         """Newest entry of the journal, as far as this MGM knows."""

@@ -226,7 +226,8 @@ class Standby:
         process = self._process
         owner = seen.owner if seen is not None else None
         epoch = int(owner.epoch) if owner is not None else 0
-        mgm = queries.config(self._replica.namespace, SUCCESSOR_SECTION)
+        section = queries.config(self._replica.namespace, SUCCESSOR_SECTION)
+        named = successor_of(section, epoch) if owner is not None else None
         return Situation(
             address=process.address,
             is_member=process.is_member,
@@ -238,7 +239,8 @@ class Standby:
             silence_s=process.observer.detector.silence_s,
             head=int(seen.last) if seen is not None else 0,
             applied=self.applied,
-            successor=successor_of(mgm, epoch) if owner is not None else "",
+            successor=named.node if named is not None else "",
+            successor_why=named.why if named is not None else "",
             has_resigned=owner is not None and process.peers.has_resigned(owner),
             is_gone=owner is not None and process.peers.is_gone(owner),
         )

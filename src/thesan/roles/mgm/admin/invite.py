@@ -21,20 +21,20 @@ from thesan.core.authority.invitation import (
 )
 from thesan.core.control.messages import AdminReply
 from thesan.core.leadership.records import MEMBER_SECTION, MemberRecord, encode_leadership
-from thesan.core.model.addresses import is_address, split_address
+from thesan.core.model.addresses import split_address
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import Identity
 from thesan.core.model.limits import (
     JOIN_COUNT_MAX,
     JOIN_TOKEN_SECONDS,
     JOIN_TOKEN_SECONDS_MAX,
-    MGM_COUNT_MAX,
 )
 from thesan.core.model.units import NS_PER_S
 from thesan.core.namespace import queries
 from thesan.core.namespace.ops import ConfigSet, Op
 from thesan.roles.mgm.admin.arguments import Arguments
 from thesan.roles.mgm.admin.context import AdminContext, Args, Change
+from thesan.roles.mgm.admin.leadership import check_new_member
 
 _DICE_BYTES: Final = 8
 _LOOPBACK: Final = ("127.", "::1", "localhost")
@@ -48,7 +48,7 @@ def invite(context: AdminContext, args: Args, identity: Identity) -> Change:
     geotag = arguments.text("geotag", "")
     arguments.done()
     config, figures = context.config, context.figures()
-    _check_address(context, address)
+    check_new_member(context, address)
     _check_journal(config.journal, address, figures.address)
     now_s = context.now_ns // NS_PER_S
     waiting = {
@@ -105,7 +105,7 @@ def join(context: AdminContext, args: Args, identity: Identity) -> Change:
     if record.address != address:
         text = f"this token is for {record.address}, not for {address[:80]}"
         raise OperationError(errno.EINVAL, text)
-    _check_address(context, address)
+    check_new_member(context, address)
     member = encode_leadership(MemberRecord(context.now_ns, f"invited by {record.made_by}"))
     return Change(
         [ConfigSet(JOIN_SECTION, key, None), ConfigSet(MEMBER_SECTION, address, member)],
@@ -114,16 +114,6 @@ def join(context: AdminContext, args: Args, identity: Identity) -> Change:
             text=f"{address} is a member of {context.config.instance}",
         ),
     )
-
-
-def _check_address(context: AdminContext, address: str) -> None:
-    if not is_address(address) or len(address) > 255 or not address.isprintable():
-        raise OperationError(errno.EINVAL, f"mgm is not host:port: {address[:80]!r}")
-    members = queries.config(context.namespace, MEMBER_SECTION)
-    if address in members:
-        raise OperationError(errno.EEXIST, f"{address} is a member already (thesan mgm ls)")
-    if len(members) >= MGM_COUNT_MAX:
-        raise OperationError(errno.ENOSPC, f"there are {MGM_COUNT_MAX} MGMs already")
 
 
 def _check_journal(journal: str, address: str, own: str) -> None:

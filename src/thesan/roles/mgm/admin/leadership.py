@@ -17,7 +17,7 @@ from thesan.core.leadership.records import (
 from thesan.core.model.addresses import is_address
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import Identity
-from thesan.core.model.limits import MGM_COUNT_MAX
+from thesan.core.model.limits import MGM_COUNT_MAX, NAME_BYTES_MAX
 from thesan.core.namespace import queries
 from thesan.core.namespace.ops import ConfigSet
 from thesan.roles.mgm.admin.arguments import Arguments
@@ -163,19 +163,25 @@ def add(context: AdminContext, args: Args, identity: Identity) -> Change:
     address = arguments.text("mgm")
     comment = arguments.text("comment", "")
     arguments.done()
-    if not is_address(address):
-        raise OperationError(errno.EINVAL, f"mgm is not host:port: {address[:80]!r}")
+    check_new_member(context, address)
     if len(comment.encode()) > _COMMENT_BYTES_MAX:
         raise OperationError(errno.E2BIG, f"comment is longer than {_COMMENT_BYTES_MAX}")
-    members = queries.config(context.namespace, MEMBER_SECTION)
-    if address in members:
-        raise OperationError(errno.EEXIST, f"{address} is a member already")
-    if len(members) >= MGM_COUNT_MAX:
-        raise OperationError(errno.ENOSPC, f"there are {MGM_COUNT_MAX} MGMs already")
     record = encode_leadership(MemberRecord(context.now_ns, comment))
     text = f"{address} is a member; it follows as soon as it runs"
     change = [ConfigSet(MEMBER_SECTION, address, record)]
     return Change(list(change), AdminReply(records=[], text=text))
+
+
+def check_new_member(context: AdminContext, address: str) -> None:
+    """Whether an MGM of that address may become one. Raises OperationError EINVAL, EEXIST,
+    ENOSPC."""
+    if not is_address(address) or len(address) > NAME_BYTES_MAX or not address.isprintable():
+        raise OperationError(errno.EINVAL, f"mgm is not host:port: {address[:80]!r}")
+    members = queries.config(context.namespace, MEMBER_SECTION)
+    if address in members:
+        raise OperationError(errno.EEXIST, f"{address} is a member already (thesan mgm ls)")
+    if len(members) >= MGM_COUNT_MAX:
+        raise OperationError(errno.ENOSPC, f"there are {MGM_COUNT_MAX} MGMs already")
 
 
 def rm(context: AdminContext, args: Args, identity: Identity) -> Change:

@@ -270,11 +270,21 @@ class EtcdEngine:
     async def status(self) -> EngineStatus:
         """Raises only after `close`: figures of a silent etcd are the last known ones."""
         self.client.check_open()
-        members = await self._members()
+        states = await self._states()
+        members = tuple(
+            EngineMember(address, "down")
+            if state is None
+            else EngineMember(address, requests.role_of(state), state.version)
+            for address, state in states.items()
+        )
+        gets = [requests.get(self.keys.newest), self._get_first(), requests.get(self.keys.beat)]
         try:
-            first, last = await self._bounds()
-            observed = await self.observe()
-            state = (await self.client.call(STATUS, messages.StatusRequest())).response
+            response = (await self._txn([], gets)).response
+            first, last = self._bounds_of(response)
+            beats = requests.found(response, 2)
+            state = next((one for one in states.values() if one is not None), None)
+            if state is None:
+                raise Unavailable("no member of etcd tells its state")
             if not self._quota_bytes:
                 self._quota_bytes = await quota.ask(self.client, state)
         except JournalError as error:
@@ -302,26 +312,25 @@ class EtcdEngine:
             state.dbSizeInUse or state.dbSize,
             healthy=not troubles,
             detail="; ".join(details),
-            beats=observed.beats,
+            beats=beats[0].version if beats else 0,
             quota_bytes=self._quota_bytes,
             members=members,
         )
         return self._known
 
-    async def _members(self) -> tuple[EngineMember, ...]:
-        """What each member says of itself, all asked at the same time."""
+    async def _states(self) -> dict[str, Any]:
+        """Address -> StatusResponse, or None, of each member; all are asked at the same time."""
         request = messages.StatusRequest()
 
-        async def ask(endpoint: Endpoint) -> EngineMember:
+        async def ask(endpoint: Endpoint) -> Any:
             try:
-                state = await self.client.call_at(endpoint, STATUS, request, ETCD_CALL_SECONDS_MAX)
+                return await self.client.call_at(endpoint, STATUS, request, ETCD_CALL_SECONDS_MAX)
             except (EtcdError, JournalError):
-                return EngineMember(endpoint.address, "down")
-            is_leader = state.leader == state.header.member_id
-            role = "leader" if is_leader else "learner" if state.isLearner else "follower"
-            return EngineMember(endpoint.address, role, state.version)
+                return None
 
-        return tuple(await asyncio.gather(*(ask(one) for one in self.client.endpoints)))
+        endpoints = self.client.endpoints
+        states = await asyncio.gather(*(ask(one) for one in endpoints))
+        return {one.address: state for one, state in zip(endpoints, states, strict=True)}
 
     async def close(self) -> None:
         await self.client.close()

@@ -55,6 +55,13 @@ def txn(compare: list[Any], success: list[Any], failure: list[Any] | None = None
     return messages.TxnRequest(compare=compare, success=success, failure=failure or [])
 
 
+def role_of(status: Any) -> str:
+    """leader, learner or follower: the member that answered with this StatusResponse."""
+    if status.leader == status.header.member_id:
+        return "leader"
+    return "learner" if status.isLearner else "follower"
+
+
 def found(response: Any, index: int) -> Any:
     """KeyValues that the range at `index` of a transaction brought."""
     return response.responses[index].response_range.kvs

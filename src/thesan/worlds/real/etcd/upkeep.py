@@ -107,11 +107,10 @@ async def _member(
         return MemberState(endpoint.address, detail=str(error))
     latency = loop.time() - before
     member = state.header.member_id
-    role = "leader" if state.leader == member else "learner" if state.isLearner else "follower"
     return MemberState(
         endpoint.address,
         names.get(member, f"{member:x}"),
-        role,
+        requests.role_of(state),
         state.version,
         state.dbSize,
         state.dbSizeInUse or state.dbSize,
