@@ -127,6 +127,28 @@ def test_a_replica_that_fails_is_left_behind(bench, step):
     bench(body, fsts=3)
 
 
+@pytest.mark.parametrize("failing", [(1,), (0, 1), (0, 1, 2)])
+def test_nothing_is_left_of_replicas_that_failed(bench, failing):
+    """Nobody else tells them: their FSTs live, and so does the connection to the head."""
+
+    async def body(b):
+        client, fh = await begun(b)
+        await client.write(fh, 0, DATA)
+        for index in failing:
+            b.store(index).disk.seal = fail
+        if 0 in failing:
+            with refused(errno.EIO):
+                await client.close(fh)
+            await until_settled(b, range(3))
+            assert [content(b, index) for index in range(3)] == [None, None, None]
+        else:
+            await client.close(fh)
+            await until_settled(b, range(3))
+            assert [content(b, index) for index in range(3)] == [DATA, None, DATA]
+
+    bench(body, fsts=3)
+
+
 def test_a_replica_whose_server_dies_is_left_behind(bench):
     async def body(b):
         client, fh = await begun(b)

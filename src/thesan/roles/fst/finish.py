@@ -199,9 +199,13 @@ class Finisher:
             await self._remove(upload)
 
     def _tell(self, upload: Upload, *, keep: bool) -> None:
-        """Settle the other replicas without waiting: they resolve by themselves what is lost."""
-        for link in upload.links:
-            self._tasks.start(f"settle {upload.origin.fid:08x}", self._settle(upload, link, keep))
+        """Settle the other replicas without waiting: they resolve by themselves what is lost. One
+        that failed may live, and would wait for our last word as long as we are connected."""
+        last_words = [(link, keep) for link in upload.links]
+        last_words += [(link, False) for link in upload.lost_links if link.is_alive]
+        for link, is_good in last_words:
+            work = self._settle(upload, link, is_good)
+            self._tasks.start(f"settle {upload.origin.fid:08x}", work)
 
     async def _settle(self, upload: Upload, link: Link, keep: bool) -> None:
         try:

@@ -114,6 +114,8 @@ class Upload:
         self.links = links
         """Replicas that are not lost."""
         self.lost_fsids: list[int] = []
+        self.lost_links: list[Link] = []
+        """Their FSTs may live, and have what was sent so far."""
         self._booked_bytes = max(0, booked_bytes - size)
         store.booked_bytes += self._booked_bytes
         self.phase = Phase.OPEN
@@ -280,6 +282,7 @@ class Upload:
         if link in self.links:
             self.links.remove(link)
             self.lost_fsids.append(link.fsid)
+            self.lost_links.append(link)
             self._log.warning(
                 "replica lost",
                 fid=self.origin.fid,
