@@ -4,10 +4,12 @@ Made in the bed's own directory; unmounted when done. Needs root, e2fsprogs and 
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ _EXT4_IOC_SHUTDOWN = 0x8004587D
 """linux/fs/ext4/ext4.h: _IOR('X', 125, __u32)"""
 _NOLOGFLUSH = 2
 """EXT4_GOING_FLAGS_NOLOGFLUSH: as if the power went, the journal's buffer included."""
+POWER_ON_SECONDS_MAX = 10.0
+POLL_SECONDS = 0.05
 _BLKIO = Path("/sys/fs/cgroup/blkio")
 
 
@@ -47,9 +51,34 @@ class Disk:
             os.close(handle)
 
     def power_on(self) -> None:
-        """Mount again, after whoever used it is dead: ext4 replays its journal."""
-        run("umount", str(self.place))
-        run("mount", self.device, str(self.place))
+        """Mount again, after whoever used it is dead: ext4 replays its journal.
+
+        As long as another mount namespace has a copy of the mount (each xrdcp of the bed begins
+        with one) the kernel keeps the dead filesystem, and mounts that once more.
+        """
+        deadline = time.monotonic() + POWER_ON_SECONDS_MAX
+        while True:
+            run("umount", str(self.place))
+            run("mount", self.device, str(self.place))
+            if self._works():
+                return
+            if time.monotonic() > deadline:
+                raise BedError(f"{self.place} is dead after {POWER_ON_SECONDS_MAX} s of power")
+            time.sleep(POLL_SECONDS)
+
+    def _works(self) -> bool:
+        """Whether it takes a byte and keeps it."""
+        probe = self.place / ".probe"
+        try:
+            with probe.open("wb", buffering=0) as file:
+                file.write(b"?")
+                os.fsync(file.fileno())
+            probe.unlink()
+        except OSError as error:
+            if error.errno == errno.EIO:
+                return False
+            raise
+        return True
 
     def number(self) -> str:
         """MAJ:MIN of the device."""
