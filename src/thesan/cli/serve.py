@@ -193,7 +193,8 @@ async def _run_mgm(world: RealWorld, options: argparse.Namespace, settings: dict
         data = MgmData(world, home, disk, engine, keep=config.keep)
         await data.open()
         try:
-            pacemaker = ThreadPacemaker(partial(open_engine, config.journal), world.clock)
+            opener = partial(open_engine, config.journal, is_alone=True)
+            pacemaker = ThreadPacemaker(opener, world.clock)
             mgm = Mgm(world, config, data.engine, data.store, data.flush, pacemaker, data)
             await _serve(world, mgm, options.listen_fd)
         finally:

@@ -1,6 +1,8 @@
 """The thread beats while the loop is busy, and stops when the loop is hung."""
 
 import asyncio
+import os
+import threading
 import time
 
 import pytest
@@ -68,6 +70,21 @@ def test_a_busy_loop_delays_no_beat(bench):
             sum(range(1000))  # This very thread does nothing else, and never awaits.
         after = (await engine.observe()).beats
         assert after - before >= 10, "beats went on while the loop was busy"
+
+    run(bench, story)
+
+
+def test_it_stays_where_the_loop_runs_and_leaves_the_loop_alone(bench):
+    everywhere = os.sched_getaffinity(0)
+
+    async def story(engine):
+        bench.start()
+        await bench.until(lambda: len(bench.confirmed) > 2)
+        (thread,) = [one for one in threading.enumerate() if one.name == "pacemaker"]
+        assert len(os.sched_getaffinity(thread.native_id)) == 1
+        assert os.sched_getaffinity(0) == everywhere
+        others = [one.native_id for one in threading.enumerate() if one is not thread]
+        assert all(os.sched_getaffinity(one) == everywhere for one in others)
 
     run(bench, story)
 

@@ -10,10 +10,13 @@ from thesan.core.model.errors import ConfigError
 from thesan.ports.engine import Engine
 
 
-async def open_engine(spec: str, warn: Callable[[str], None] | None = None) -> Engine:
+async def open_engine(
+    spec: str, warn: Callable[[str], None] | None = None, *, is_alone: bool = False
+) -> Engine:
     """The engine that `spec` names; it belongs to the running event loop.
 
-    `warn(text)` is told what an operator should know, such as an old version. Raises ConfigError
+    `warn(text)` is told what an operator should know, such as an old version. `is_alone`: the loop
+    has nothing to do but to wait for this engine, and may be blocked by it. Raises ConfigError
     for a spec that says nothing, JournalError for an engine that must not be used, Unavailable for
     a file that is locked. An etcd that is not there yet is no error: calls raise Unavailable.
     """
@@ -26,5 +29,5 @@ async def open_engine(spec: str, warn: Callable[[str], None] | None = None) -> E
         from thesan.worlds.real.etcd.engine import EtcdEngine
         from thesan.worlds.real.etcd.spec import parse_spec
 
-        return await EtcdEngine.open(parse_spec(rest), warn)
+        return await EtcdEngine.open(parse_spec(rest), warn, is_alone=is_alone)
     raise ConfigError(f"journal {spec[:200]!r} is neither sqlite:PATH nor etcd:HOST:PORT,...")

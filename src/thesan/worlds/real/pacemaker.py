@@ -2,10 +2,13 @@
 own, so that no request, however long it takes, delays a beat."""
 
 import asyncio
+import os
 import sys
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 from thesan.core.model.errors import Fenced, JournalError
 from thesan.core.model.leadership_limits import (
@@ -17,6 +20,9 @@ from thesan.core.model.leadership_limits import (
 from thesan.core.model.limits import JOURNAL_RETRY_SECONDS_MAX
 from thesan.ports.clock import Clock
 from thesan.ports.engine import Engine, Owner
+
+_PROCESSOR: Final = 36
+"""proc(5), /proc/pid/stat field 39, counted from the one behind the name (field 3)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +53,10 @@ class ThreadPacemaker:
         self._ended = False
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
+        self._main_stat = Path(f"/proc/self/task/{threading.get_native_id()}/stat")
+        self._cpus = os.sched_getaffinity(0)
+        self._cpu = -1
+        """Where this thread is kept; -1: anywhere."""
 
     def start(
         self,
@@ -96,6 +106,7 @@ class ThreadPacemaker:
 
     async def _serve(self) -> None:
         """Open an engine and beat through it, until there is nothing to beat for."""
+        self._run_anywhere()
         try:
             async with asyncio.timeout(PACEMAKER_CALL_SECONDS_MAX):
                 engine = await self._open_engine()
@@ -111,10 +122,30 @@ class ThreadPacemaker:
                     self._wake.clear()
                     continue
                 sent_s = await self._beat(engine, order)
+                self._share_cpu()
                 rest_s = order.beat_s - (self._clock.boot_s() - sent_s)
                 await asyncio.sleep(max(order.beat_s / 4, rest_s))
         finally:
             await engine.close()
+
+    def _run_anywhere(self) -> None:
+        """Threads that grpcio makes for a new engine take over this thread's CPUs."""
+        if self._cpu >= 0:
+            os.sched_setaffinity(0, self._cpus)
+            self._cpu = -1
+
+    def _share_cpu(self) -> None:
+        """Run where the event loop runs: a CPU quota (of a container, of a unit) is dealt out in
+        slices to one CPU at a time, and a busy loop on another one leaves nothing for this thread
+        (seen: beats 2.7 s apart at 5 % of a core, and 0.5 s on the same CPU)."""
+        try:
+            stat = self._main_stat.read_bytes()
+            cpu = int(stat.rpartition(b")")[2].split()[_PROCESSOR])
+            if cpu != self._cpu:
+                os.sched_setaffinity(0, (cpu,))
+                self._cpu = cpu
+        except (OSError, ValueError, IndexError):
+            return  # It may beat from wherever it is.
 
     async def _beat(self, engine: Engine, order: _Order) -> float:
         """One beat, if one is due; the time from which the next one counts."""

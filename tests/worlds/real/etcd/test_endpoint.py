@@ -57,6 +57,23 @@ def test_who_accepts_and_says_nothing_costs_one_deadline(play):
     play(story)
 
 
+def test_a_call_that_blocks_its_thread_fails_in_the_same_ways(play):
+    async def story():
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            for port, seconds in ((silent.getsockname()[1], 0.2), (1, 5)):
+                endpoint = Endpoint(f"127.0.0.1:{port}")
+                before = asyncio.get_running_loop().time()
+                with pytest.raises(EtcdError) as caught:
+                    endpoint.call_here(STATUS, messages.StatusRequest(), seconds)
+                assert caught.value.kind is Failure.SILENT
+                assert asyncio.get_running_loop().time() - before < 10
+                endpoint.close()
+                with pytest.raises(EtcdError, match="closed"):
+                    endpoint.call_here(STATUS, messages.StatusRequest(), seconds)
+
+    play(story)
+
+
 def test_nobody_there(play):
     async def story():
         endpoint = Endpoint("127.0.0.1:1")

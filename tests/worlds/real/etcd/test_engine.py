@@ -13,6 +13,7 @@ from thesan.core.model.ids import Epoch, Seq
 from thesan.ports.engine import Owner
 from thesan.worlds.real.etcd import requests
 from thesan.worlds.real.etcd.endpoint import TXN
+from thesan.worlds.real.etcd.engine import EtcdEngine
 
 A = Owner("a", Epoch(1), "a:1094", 11)
 B = Owner("b", Epoch(2), "b:1094", 22)
@@ -28,6 +29,23 @@ async def everything(engine, start: int = 1) -> list[tuple[Seq, bytes]]:
 def first_in_order(engine, cut):
     address = engine.client.usable()[0].address
     return next(line for line in cut if line.address == address)
+
+
+def test_an_engine_that_may_block_its_loop_beats_as_any_other(play, spec):
+    async def story():
+        engine = await EtcdEngine.open(spec, is_alone=True)
+        try:
+            assert await engine.take_over(None, A)
+            await engine.beat(A)
+            await engine.beat(A)
+            assert (await engine.observe()).beats == 2
+            assert await engine.take_over(A, B)
+            with pytest.raises(Fenced):
+                await engine.beat(A)
+        finally:
+            await engine.close()
+
+    play(story)
 
 
 def test_an_append_whose_answer_is_lost_is_settled_by_the_next_member(

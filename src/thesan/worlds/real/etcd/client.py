@@ -27,6 +27,7 @@ from thesan.worlds.real.etcd.credentials import Credentials
 from thesan.worlds.real.etcd.endpoint import (
     AUTHENTICATE,
     STATUS,
+    TXN,
     WATCH,
     Endpoint,
     EtcdError,
@@ -53,9 +54,19 @@ class Answer(NamedTuple):
 class Client:
     """All members of one etcd. Used by one event loop. Call `start` first."""
 
-    def __init__(self, spec: EtcdSpec, warn: Callable[[str], None] | None = None) -> None:
-        """Raises ConfigError when a certificate file can't be used."""
+    def __init__(
+        self,
+        spec: EtcdSpec,
+        warn: Callable[[str], None] | None = None,
+        *,
+        is_alone: bool = False,
+    ) -> None:
+        """`is_alone`: nothing else runs in this loop, so a transaction may block its thread.
+
+        Raises ConfigError when a certificate file can't be used.
+        """
         self.spec = spec
+        self._is_alone = is_alone
         self.endpoints = [Endpoint(address) for address in spec.endpoints]
         """As in the spec, whatever their state."""
         self.cluster_id = 0
@@ -181,6 +192,8 @@ class Client:
         """One call with the token that we have, or else a new one. Raises EtcdError."""
         token = self._token
         try:
+            if self._is_alone and method is TXN:
+                return endpoint.call_here(method, request, seconds, (_HAS_LEADER, *token))
             return await endpoint.call(method, request, seconds, (_HAS_LEADER, *token))
         except EtcdError as error:
             if error.kind is Failure.SILENT:

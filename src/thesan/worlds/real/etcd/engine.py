@@ -43,8 +43,14 @@ _ENTRY_BYTES_MIN: Final = 128
 class EtcdEngine:
     """`ports.engine.Engine` on an etcd. Made by `open`."""
 
-    def __init__(self, spec: EtcdSpec, warn: Callable[[str], None] | None = None) -> None:
-        self.client = Client(spec, warn)
+    def __init__(
+        self,
+        spec: EtcdSpec,
+        warn: Callable[[str], None] | None = None,
+        *,
+        is_alone: bool = False,
+    ) -> None:
+        self.client = Client(spec, warn, is_alone=is_alone)
         self.keys = Keys(spec.prefix)
         self._entry_bytes = BATCH_BYTES_MAX
         """Mean of the last page: how many entries to ask for."""
@@ -52,13 +58,20 @@ class EtcdEngine:
         self._known = EngineStatus(KIND, Seq(1), Seq(0), 0, healthy=False)
 
     @classmethod
-    async def open(cls, spec: EtcdSpec, warn: Callable[[str], None] | None = None) -> "EtcdEngine":
+    async def open(
+        cls,
+        spec: EtcdSpec,
+        warn: Callable[[str], None] | None = None,
+        *,
+        is_alone: bool = False,
+    ) -> "EtcdEngine":
         """The journal below the spec's prefix. No member has to be there yet.
 
-        `warn(text)` is told of members that should be updated. Raises ConfigError (files),
+        `warn(text)` is told of members that should be updated. `is_alone`: calls may block the
+        loop, which has nothing else to do. Raises ConfigError (files),
         JournalError (a member whose version must not be used).
         """
-        engine = cls(spec, warn)
+        engine = cls(spec, warn, is_alone=is_alone)
         try:
             await engine.client.start()
         except BaseException:
