@@ -20,8 +20,9 @@ ACT_AS: Final = "act_as"
 grants it to sudoers and within memberships; otherwise EPERM."""
 
 OP_KEY: Final = "thesan.op"
-AGAIN_KEY: Final = "thesan.again"
 """Key in the CGI of an XRootD request: the client's id of the operation, as `op_id` below."""
+AGAIN_KEY: Final = "thesan.again"
+"""Likewise, at an open for writing: this operation was tried before, with an unknown outcome."""
 
 
 class Message(msgspec.Struct, gc=False, omit_defaults=True):

@@ -70,7 +70,7 @@ class ThreadPacemaker:
         loop = asyncio.get_running_loop()
         self._order = _Order(owner, beat_s, on_confirmed, on_fenced, loop)
         if self._thread is None:
-            # A beat asks for the interpreter some twenty times; a loop that is always busy gives it
+            # A beat asks for the interpreter several times; a loop that is always busy gives it
             # away after this time only, and with a share of a core that time is many times longer.
             sys.setswitchinterval(PACEMAKER_SWITCH_SECONDS)
             self._thread = threading.Thread(target=self._main, name="pacemaker", daemon=True)
@@ -137,7 +137,7 @@ class ThreadPacemaker:
     def _share_cpu(self) -> None:
         """Run where the event loop runs: a CPU quota (of a container, of a unit) is dealt out in
         slices to one CPU at a time, and a busy loop on another one leaves nothing for this thread
-        (seen: beats 2.7 s apart at 5 % of a core, and 0.5 s on the same CPU)."""
+        (seen: beats 2.7 s apart at 5 % of a core, and 0.6 s on the same CPU)."""
         try:
             stat = self._main_stat.read_bytes()
             cpu = int(stat.rpartition(b")")[2].split()[_PROCESSOR])

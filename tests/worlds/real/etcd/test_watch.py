@@ -29,12 +29,14 @@ class Written:
         self.before = answer.response.header.revision
 
     async def write(self, count: int, size: int = 100, per_txn: int = 1) -> None:
+        """Each key once, also where a call is made again because its outcome is not known."""
         for _ in range(count // per_txn):
             puts = []
             for _ in range(per_txn):
                 self.count += 1
                 puts.append(requests.put(self.top + b"%08d" % self.count, bytes(size)))
-            await self.client.call(TXN, requests.txn([], puts))
+            first = requests.is_absent(self.top + b"%08d" % self.count)
+            await self.client.call(TXN, requests.txn([first], puts))
 
     async def newest_change(self) -> int:
         key = self.top + b"%08d" % self.count

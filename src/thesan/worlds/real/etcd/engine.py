@@ -43,18 +43,12 @@ _ENTRY_BYTES_MIN: Final = 128
 class EtcdEngine:
     """`ports.engine.Engine` on an etcd. Made by `open`."""
 
-    def __init__(
-        self,
-        spec: EtcdSpec,
-        warn: Callable[[str], None] | None = None,
-        *,
-        is_alone: bool = False,
-    ) -> None:
-        self.client = Client(spec, warn, is_alone=is_alone)
-        self.keys = Keys(spec.prefix)
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.keys = Keys(client.spec.prefix)
         self._entry_bytes = BATCH_BYTES_MAX
         """Mean of the last page: how many entries to ask for."""
-        self._quota_bytes = spec.quota_bytes
+        self._quota_bytes = client.spec.quota_bytes
         self._known = EngineStatus(KIND, Seq(1), Seq(0), 0, healthy=False)
 
     @classmethod
@@ -71,7 +65,7 @@ class EtcdEngine:
         loop, which has nothing else to do. Raises ConfigError (files),
         JournalError (a member whose version must not be used).
         """
-        engine = cls(spec, warn, is_alone=is_alone)
+        engine = cls(Client(spec, warn, is_alone=is_alone))
         try:
             await engine.client.start()
         except BaseException:
