@@ -220,6 +220,43 @@ def test_a_full_disk_is_no_reason_to_go_in_circles(pair, cgi, number) -> None:
             assert pair.ask(request)[0] == Status.REDIRECT
 
 
+def test_a_host_with_a_full_disk_may_have_room_on_another(bench) -> None:
+    """The client knows names of hosts only; the MGM knows which disks it sent the client to."""
+    bench.beat(1, fs=3)
+    asked, seen = Open(SID, "/f", options=NEW), set()
+    for _ in range(3):
+        seen.add(bench.capability(asked).fsid)
+        asked = Open(SID, "/f", options=NEW, cgi="tried=fst1&triedrc=fserr")
+    assert len(seen) == 3
+    assert bench.errno(asked) == errno.ENOSPC
+    bench.capability(Open(SID, "/f", options=NEW))
+
+
+def test_another_host_is_better_than_another_disk(bench) -> None:
+    bench.beat(1, fs=3)
+    bench.beat(2)
+    for name in "abcdefgh":
+        node = bench.capability(Open(SID, f"/{name}", options=NEW)).node
+        host = node.partition(":")[0]
+        cgi = f"tried={host}&triedrc=fserr"
+        assert bench.capability(Open(SID, f"/{name}", options=NEW, cgi=cgi)).node != node
+
+
+@pytest.mark.parametrize("cgi", ["tried=fst1&triedrc=srverr", "tried=fst1"])
+def test_a_host_that_failed_is_left_with_all_its_disks(bench, cgi) -> None:
+    bench.beat(1, fs=3)
+    bench.capability(Open(SID, "/f", options=NEW))
+    assert bench.errno(Open(SID, "/f", options=NEW, cgi=cgi)) == errno.ENOSPC
+
+
+def test_who_was_not_sent_there_is_told_that_there_is_no_other_host(bench, alice) -> None:
+    bench.beat(1, fs=3)
+    bench.ok(Mkdir(SID, "/home", mode=0o777))
+    bench.capability(Open(SID, "/home/f", options=NEW))
+    request = Open(SID, "/home/f", options=NEW, cgi="tried=fst1&triedrc=fserr")
+    assert bench.errno(request, alice) == errno.ENOSPC
+
+
 def test_after_the_commit_an_update_is_an_update(cluster) -> None:
     fid = cluster.store_file("/f")
     ticket = cluster.capability(Open(SID, "/f", options=UPDATE))

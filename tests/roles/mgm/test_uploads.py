@@ -28,6 +28,7 @@ def test_the_same_caller_goes_on_where_it_was() -> None:
     table: Uploads[str] = Uploads()
     table.add(upload())
     assert table.resume("/f", 1000, "127.0.0.9", NONE, 2 * NS_PER_S) == upload()
+    assert table.of("/f", 1000, "127.0.0.9") == upload()
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,7 @@ def test_nobody_else_does(path: str, uid: int, host: str) -> None:
     table: Uploads[str] = Uploads()
     table.add(upload())
     assert table.resume(path, uid, host, NONE, 2 * NS_PER_S) is None
+    assert table.of(path, uid, host) is None
     assert len(table) == 1
 
 

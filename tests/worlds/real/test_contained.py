@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thesan.worlds.real import contained
 from thesan.worlds.real.contained import ContainedDirectory
 
 
@@ -72,6 +73,21 @@ def test_remove_and_replace_touch_the_link_not_its_target(place, tmp_path):
         place.replace("link/file", b"new", 2, durable=True)
     assert place.remove("link") is True
     assert (tmp_path / "outside" / "file").exists()
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "rename"])
+def test_a_replace_that_fails_leaves_nothing_behind(place, tmp_path, monkeypatch, call):
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = (tmp_path / "root" / "inner" / "file").read_bytes()
+    monkeypatch.setattr(contained.os, call, full)
+    for path in ("inner/file", "inner/new"):
+        with pytest.raises(OSError) as caught:
+            place.replace(path, b"data", 1, durable=True)
+        assert caught.value.errno == errno.ENOSPC
+    assert place.names("inner") == ["file", "link"]
+    assert (tmp_path / "root" / "inner" / "file").read_bytes() == before
 
 
 def test_only_regular_files_are_opened(place, tmp_path):

@@ -127,7 +127,8 @@ def start_upload(
         master.namespace, who, path, mode, new.booking_bytes, new.replica_count, exclusive
     )
     existing = admitted.existing
-    places = _place_new(master, connection, new, client_cgi)
+    full = _full_filesystems(master, connection, path, client_cgi)
+    places = _place_new(master, connection, new, client_cgi, full)
     fid = master.fids.take()
     now_s = master.now_unix()
     op_id = operation_of(who, client_cgi)
@@ -154,36 +155,72 @@ def start_upload(
     )
     sealed = master.tickets.seal(grant, now_s)
     work = Work(Op.CREATE, fid, path, new.layout, new.booking_bytes, sealed)
-    _note(master, connection, path, fid, places[0], sealed)
+    _note(master, connection, path, fid, places[0], sealed, full)
     return places[0], master.tickets.capability_for_all(work, places, who, now_s)
 
 
 def _place_new(
-    master: Master, connection: ServerConnection, new: NewFile, client_cgi: str
+    master: Master,
+    connection: ServerConnection,
+    new: NewFile,
+    client_cgi: str,
+    full: frozenset[Fsid],
 ) -> list[Place]:
+    """Where the replicas go: not to hosts where the client was in vain. If those are all, to other
+    filesystems of the hosts where only a disk was `full`."""
     topology = master.topology()
-    tried = topology.fsids_of_hosts(_tried_hosts(client_cgi)) if "tried=" in client_cgi else _NONE
+    exclusions = [_NONE]
+    if "tried=" in client_cgi:
+        hosts = _tried_hosts(client_cgi)
+        exclusions = [topology.fsids_of_hosts(hosts)]
+        if full:
+            others = set(hosts).difference(_full_hosts(client_cgi))
+            exclusions.append(topology.fsids_of_hosts(others) | full)
     geotag = _session(connection).geotag
-    try:
-        fsids = choose(
-            topology,
-            new.space,
-            new.replica_count,
-            new.booking_bytes,
-            geotag,
-            tried,
-            master.dice.number(),
-            new.group,
-        )
-    except OperationError as error:
-        if error.errno in (errno.ENOSPC, errno.ENOENT) and master.is_patient():
-            raise OperationError(errno.EAGAIN, error.text) from error
-        raise
-    return [(fsid, topology.filesystems[fsid].node) for fsid in fsids]
+    dice = master.dice.number()
+    while True:
+        try:
+            fsids = choose(
+                topology,
+                new.space,
+                new.replica_count,
+                new.booking_bytes,
+                geotag,
+                exclusions.pop(0),
+                dice,
+                new.group,
+            )
+        except OperationError as error:
+            if exclusions:
+                continue
+            if error.errno in (errno.ENOSPC, errno.ENOENT) and master.is_patient():
+                raise OperationError(errno.EAGAIN, error.text) from error
+            raise
+        return [(fsid, topology.filesystems[fsid].node) for fsid in fsids]
+
+
+def _full_filesystems(
+    master: Master, connection: ServerConnection, path: str, cgi: str
+) -> frozenset[Fsid]:
+    """Where this client's last tries of the upload went that ended with `fserr`. The client only
+    knows the host's name, but a host has many disks."""
+    if not _full_hosts(cgi):
+        return _NONE
+    last = master.uploads.of(path, caller(connection).uid, connection.peer_host)
+    if last is None:
+        return _NONE
+    grant = master.tickets.open(last.ticket, master.now_unix())
+    return last.full.union(map(Fsid, grant.fsids))
 
 
 def _note(
-    master: Master, connection: ServerConnection, path: str, fid: Fid, head: Place, grant: bytes
+    master: Master,
+    connection: ServerConnection,
+    path: str,
+    fid: Fid,
+    head: Place,
+    grant: bytes,
+    full: frozenset[Fsid],
 ) -> None:
     master.uploads.add(
         Upload(
@@ -194,6 +231,7 @@ def _note(
             node=head[1],
             ticket=grant,
             opened_ns=master.now_ns(),
+            full=full,
         )
     )
 
@@ -273,10 +311,7 @@ def start_change(
 def _check_not_full(places: list[Place], path: str, cgi: str) -> None:
     """A client that comes back from one of the replicas with `fserr`: it has no room for more, and
     all replicas must change, so there is no other place to try. Raises OperationError ENOSPC."""
-    if "triedrc=" not in cgi:
-        return
-    words = parse_cgi(cgi).get("triedrc", "").split(",")
-    failed = [host for host, word in zip(_tried_hosts(cgi), words, strict=False) if word == _FULL]
+    failed = _full_hosts(cgi)
     for fsid, node in places:
         if node.rpartition(":")[0] in failed:
             raise OperationError(errno.ENOSPC, f"{path}: no space left on fs {fsid} at {node}")
@@ -319,6 +354,14 @@ def _session(connection: ServerConnection) -> Session:
 def _tried_hosts(cgi: str) -> list[str]:
     """Host names that the client has been to in vain, and that it lists in `tried=`."""
     return [host for host in parse_cgi(cgi).get("tried", "").split(",") if host]
+
+
+def _full_hosts(cgi: str) -> list[str]:
+    """Those of them that said `fserr`: a disk there has no room, or fails."""
+    if "triedrc=" not in cgi:
+        return []
+    words = parse_cgi(cgi).get("triedrc", "").split(",")
+    return [host for host, word in zip(_tried_hosts(cgi), words, strict=False) if word == _FULL]
 
 
 def _booking_of(values: dict[str, str]) -> int:

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from thesan.core.model.ids import Fid, NodeId
+from thesan.core.model.ids import Fid, Fsid, NodeId
 from thesan.core.model.limits import (
     UPLOAD_SECONDS_MAX,
     UPLOADS_KEPT_MAX,
@@ -33,6 +33,8 @@ class Upload(msgspec.Struct, Generic[_Ticket], frozen=True, gc=False):
     ticket: _Ticket
     """What a capability for the same upload is made from."""
     opened_ns: int
+    full: frozenset[Fsid] = frozenset()
+    """Filesystems on which earlier tries of this upload found no room."""
     superseded: tuple[Fid, ...] = ()
     """Earlier uploads of the same path that had not ended when this one was opened: often earlier
     tries of the same client. Once this one is committed they must not be any more."""
@@ -57,6 +59,11 @@ class Uploads(Generic[_Ticket]):
             self._forget(next(iter(self._by_path)))
         self._by_path[upload.path] = upload
 
+    def of(self, path: str, uid: int, host: str) -> Upload[_Ticket] | None:
+        """The upload of `path`, if it is this caller's."""
+        upload = self._by_path.get(path)
+        return upload if upload is not None and (upload.uid, upload.host) == (uid, host) else None
+
     def resume(
         self, path: str, uid: int, host: str, tried: frozenset[str], now_ns: int
     ) -> Upload[_Ticket] | None:
@@ -65,8 +72,8 @@ class Uploads(Generic[_Ticket]):
         `tried` are the host names that the client has been to in vain: an FST among them does not
         have the bytes any more, so its upload is forgotten.
         """
-        upload = self._by_path.get(path)
-        if upload is None or upload.uid != uid or upload.host != host:
+        upload = self.of(path, uid, host)
+        if upload is None:
             return None
         age_s = (now_ns - upload.opened_ns) / 1e9
         if age_s > UPLOAD_SECONDS_MAX or upload.node.rpartition(":")[0] in tried:

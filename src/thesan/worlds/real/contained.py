@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -56,20 +56,26 @@ class ContainedDirectory:
             os.close(fd)
 
     def replace(self, path: str, data: bytes, aside_number: int, *, durable: bool) -> None:
-        """Write a file aside and rename it over `path`; makes the parent directories."""
+        """Write a file aside and rename it over `path`; makes the parent directories. Leaves
+        nothing behind when it fails (a full disk takes the name, but not the bytes)."""
         with self.parent(path, create=True) as (parent, name):
             aside = f".{name}.{aside_number}.new"
             how = _FILE | os.O_WRONLY | os.O_CREAT | os.O_TRUNC
             fd = os.open(aside, how, 0o600, dir_fd=parent)
             try:
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[os.write(fd, rest) :]
-                if durable:
-                    os.fsync(fd)
-            finally:
-                os.close(fd)
-            os.rename(aside, name, src_dir_fd=parent, dst_dir_fd=parent)
+                try:
+                    rest = memoryview(data)
+                    while rest:
+                        rest = rest[os.write(fd, rest) :]
+                    if durable:
+                        os.fsync(fd)
+                finally:
+                    os.close(fd)
+                os.rename(aside, name, src_dir_fd=parent, dst_dir_fd=parent)
+            except BaseException:
+                with suppress(OSError):  # The first error is the one to tell.
+                    os.unlink(aside, dir_fd=parent)
+                raise
             if durable:
                 _sync_directory(parent)
 
