@@ -14,7 +14,7 @@ from thesan.core.model.errors import OperationError
 pytestmark = [
     pytest.mark.system,
     pytest.mark.slow,
-    pytest.mark.xdist_group("system"),
+    pytest.mark.xdist_group("machine"),
     pytest.mark.skipif(os.geteuid() != 0, reason="small disks of its own need mount(2)"),
 ]
 

@@ -23,7 +23,7 @@ from thesan.core.wire.numbers import NO_SID, OpenFlag, QueryCode, Status
 from thesan.io.transport.client import ClientConnection, LoginSettings, dial, error_of
 from thesan.io.transport.credentials import host, unix
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.xdist_group("system")]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.xdist_group("machine")]
 
 CONTENT = b"nobody else's business"
 CALL_SECONDS_MAX = 10.0

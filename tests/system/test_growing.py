@@ -14,7 +14,7 @@ import pytest
 from thesan.cli import probe
 from thesan.cli.demo.plan import free_address
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("growing"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("machine"), pytest.mark.timeout(120)]
 WAIT_SECONDS_MAX = 40.0
 
 

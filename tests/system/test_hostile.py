@@ -18,7 +18,7 @@ from thesan.core.wire import requests as rq
 from thesan.core.wire.numbers import HANDSHAKE, NO_SID
 from thesan.core.wire.request_codec import encode
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.xdist_group("system")]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.xdist_group("machine")]
 
 INPUTS = int(os.environ.get("THESAN_HOSTILE_INPUTS", "20000"))
 SEED = 2

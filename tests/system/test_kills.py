@@ -13,7 +13,7 @@ import pytest
 
 from thesan.core.model.limits import COMMIT_SETTLE_SECONDS
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.xdist_group("system")]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.xdist_group("machine")]
 
 KILLS = int(os.environ.get("THESAN_KILLS", "8"))
 SEED = int(os.environ.get("THESAN_KILLS_SEED", "1"))

@@ -22,7 +22,7 @@ def test_usage_error_is_2() -> None:
 
 
 @pytest.mark.system
-@pytest.mark.xdist_group("demo")
+@pytest.mark.xdist_group("machine")
 def test_up_status_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = tmp_path / "demo"
     try:

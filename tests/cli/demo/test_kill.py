@@ -42,7 +42,7 @@ def test_a_timeline_says_what_comes_next(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-@pytest.mark.xdist_group("demo")
+@pytest.mark.xdist_group("machine")
 def test_a_lone_mgm_is_its_own_successor(tmp_path: Path) -> None:
     directory = tmp_path / "demo"
     try:
@@ -62,7 +62,7 @@ def test_a_lone_mgm_is_its_own_successor(tmp_path: Path) -> None:
 
 @pytest.mark.system
 @pytest.mark.slow
-@pytest.mark.xdist_group("demo")
+@pytest.mark.xdist_group("machine")
 def test_another_mgm_takes_over_and_the_old_one_stands_by(tmp_path: Path) -> None:
     directory = tmp_path / "demo"
     try:

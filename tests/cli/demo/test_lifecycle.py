@@ -10,7 +10,7 @@ from thesan.cli.demo import lifecycle
 from thesan.cli.demo.plan import load_state
 from thesan.core.model.errors import OperationError
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("machine")]
 
 
 def test_two_demos_side_by_side(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from benchmarks.failover.cases import CASES, cannot
 from benchmarks.failover.cluster import Settings
 from benchmarks.failover.runs import Result
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.xdist_group("netns")]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.xdist_group("machine")]
 
 Play = Callable[[str], Result]
 

@@ -6,7 +6,7 @@ import pytest
 from benchmarks.failover import disks, hardware
 from benchmarks.failover.runs import Result
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.xdist_group("netns")]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.xdist_group("machine")]
 
 Play = Callable[[str], Result]
 
