@@ -234,7 +234,11 @@ class Bed:
         words = [sys.executable, "-m", "benchmarks.failover.lanes", self.cluster.url]
         words += [f"/{name}", str(root / "lanes.jsonl"), str(self.cluster.keytab), str(rate)]
         clients = Clients(self._spawn("c1", words, root / "lanes.log"), root / "lanes.jsonl")
-        self._expect(clients.lanes, "ready", "the lanes work", root / "lanes.log")
+        try:
+            self._expect(clients.lanes, "ready", "the lanes work", root / "lanes.log")
+        except BedError as error:
+            seen = _tail(clients.record)
+            raise BedError(f"{error}\nlanes: {seen}\n{self._evidence()}") from None
         return clients
 
     def start_xrdcp(self, count: int = XRDCP_LOOPS) -> None:
