@@ -54,6 +54,41 @@ def test_label(run, tmp_path):
     run(body)
 
 
+def test_files_that_come_while_they_are_counted_count_once(run, tmp_path):
+    """1 was there; 2 is being written; 3 is stored after its directory was read, 4 before."""
+
+    async def body(store):
+        for fid in (1, 2, 3, 4):
+            (tmp_path / "00000000").mkdir(exist_ok=True)
+            (tmp_path / "00000000" / f"{fid:08x}").write_bytes(b"x")
+        store.used_files = 99
+        fids = store.fids
+
+        async def slowly(directory):
+            store.count_new(4)
+            return await fids(directory)
+
+        store.fids = slowly
+        await store.count_files(lambda: {2, 3})
+        store.count_new(2)
+        store.count_new(3)
+        assert store.used_files == 4
+        assert store.stored_meanwhile is None
+
+    run(body)
+
+
+def test_a_count_that_is_begun_anew_is_not_added_to(run, tmp_path):
+    async def body(store):
+        for directory in (0, 1):
+            (tmp_path / f"0000000{directory}").mkdir()
+            (tmp_path / f"0000000{directory}" / f"{directory * 10_000 + 1:08x}").write_bytes(b"x")
+        await asyncio.gather(*[store.count_files(set) for _ in range(3)])
+        assert store.used_files == 2
+
+    run(body)
+
+
 def test_states_decide_who_is_let_in(run):
     async def body(store):
         for call in (store.check_readable, lambda: store.check_writable(0)):

@@ -97,15 +97,10 @@ class Booter:
         store.fsid, store.uuid = label
 
     async def _count(self, store: FsStore) -> None:
-        """How many replicas are there: one directory at a time."""
-        count = 0
         try:
-            for directory in await store.directories():
-                count += len(await store.fids(directory))
+            await store.count_files(lambda: self._active(store.fsid))
         except OperationError as error:
             store.note_error(error)
-            return
-        store.used_files = count
 
     def start_check(self, store: FsStore) -> None:
         """Begin to compare the data files with what the MGM has registered."""

@@ -187,7 +187,7 @@ class Finisher:
         self._tell(upload, keep=True)
         await upload.end()
         if upload.origin.op == Op.CREATE:
-            upload.store.used_files += 1
+            upload.store.count_new(upload.origin.fid)
         await self._unmark(upload)
 
     async def abort(self, upload: Upload) -> None:

@@ -6,7 +6,7 @@ clients, MGMs or other replicas.
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum
 from typing import Final, Protocol
 
@@ -65,6 +65,8 @@ class FsStore:
         self.errmsg = ""
         self.usage: DiskUsage = _NO_USAGE
         self.used_files = 0
+        self.stored_meanwhile: set[int] | None = None
+        """New fids since a count of the files began; None when it has ended."""
         self.open_read = 0
         self.open_write = 0
         self.booked_bytes = 0
@@ -148,6 +150,28 @@ class FsStore:
             self.usage = await self.disk.usage()
         except OperationError as error:
             self.note_error(error)
+
+    def count_new(self, fid: int) -> None:
+        """A new file was stored."""
+        self.used_files += 1
+        if self.stored_meanwhile is not None:
+            self.stored_meanwhile.add(fid)
+
+    async def count_files(self, active: Callable[[], Collection[int]]) -> None:
+        """How many replicas are there: one directory at a time, while files come. `active()`: fids
+        that will be counted when they are stored. Raises OperationError."""
+        meanwhile: set[int] = set()
+        self.stored_meanwhile, self.used_files = meanwhile, 0
+        try:
+            for directory in await self.directories():
+                found = await self.fids(directory)
+                if self.stored_meanwhile is not meanwhile:
+                    return  # Booted again: it is counted anew.
+                apart = meanwhile.union(active())
+                self.used_files += sum(fid not in apart for fid in found)
+        finally:
+            if self.stored_meanwhile is meanwhile:
+                self.stored_meanwhile = None
 
     def report(self, disk_load: tuple[float, float, float]) -> FsReport:
         """For the next beat. `disk_load`: busy share, MB/s read, MB/s written."""
