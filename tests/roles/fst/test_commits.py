@@ -41,20 +41,28 @@ class Master:
 
 def test_a_commit_that_is_accepted():
     master = Master()
-    asyncio.run(Commits("node", master).deliver(lambda: COMMIT, 7, 1))
+    asyncio.run(Commits("node", master).deliver(lambda: COMMIT, 7, 1, is_new=True))
     assert master.asked == [COMMIT]
 
 
 @pytest.mark.parametrize("fid", [7, 8])
 def test_a_refusal_is_believed_when_the_replica_is_unknown(fid):
     master = Master(OperationError(errno.EEXIST, "no"))
-    delivering = Commits("node", master).deliver(lambda: COMMIT, fid, 1)
+    delivering = Commits("node", master).deliver(lambda: COMMIT, fid, 1, is_new=True)
     if fid % 2:
         with pytest.raises(OperationError, match="no"):
             asyncio.run(delivering)
     else:
         asyncio.run(delivering)
     assert master.asked == [COMMIT, Inquire("node", 1, [fid])]
+
+
+def test_a_refused_change_is_refused_although_the_replica_is_known():
+    """It was registered before the change: that says nothing of the change."""
+    master = Master(OperationError(errno.EACCES, "no"))
+    with pytest.raises(OperationError, match="no"):
+        asyncio.run(Commits("node", master).deliver(lambda: COMMIT, 8, 1, is_new=False))
+    assert master.asked == [COMMIT]
 
 
 def test_inquiries_come_in_pages():
@@ -82,7 +90,8 @@ def test_few_commits_at_a_time(monkeypatch):
     async def main():
         master = Master()
         commits = Commits("node", master)
-        await asyncio.gather(*[commits.deliver(lambda: COMMIT, 7, 1) for _ in range(20)])
+        work = [commits.deliver(lambda: COMMIT, 7, 1, is_new=True) for _ in range(20)]
+        await asyncio.gather(*work)
         assert master.busiest == 3
 
     asyncio.run(main())

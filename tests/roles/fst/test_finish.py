@@ -227,6 +227,33 @@ def test_an_update_whose_head_fails_is_committed_by_the_others(bench):
     bench(body, fsts=3)
 
 
+@pytest.mark.parametrize("by_path", [True, False])
+def test_a_truncate_that_the_head_can_not_do_is_committed_by_the_others(bench, by_path):
+    """Nothing is written before: only the others tell that the file was changed."""
+
+    async def body(b):
+        client, fh = await begun(b)
+        await client.write(fh, 0, DATA)
+        await client.close(fh)
+        await until_settled(b, range(3))
+        b.store(0).disk.truncate = fail
+        if by_path:
+            cap = b.cap(Op.TRUNCATE, 1, "/f", others=OTHERS)
+            with refused(errno.EIO):
+                await client.ask(rq.Truncate(NO_SID, "/f", f"cap={cap}", size=7))
+        else:
+            client, fh = await begun(b, Op.UPDATE, UPDATE)
+            with refused(errno.EIO):
+                await client.ask(rq.Truncate(NO_SID, fh=fh, size=7))
+            with refused(errno.EIO):
+                await client.close(fh)
+        assert named(b) == ({2, 3}, {1})
+        await until_settled(b, [1, 2])
+        assert content(b, 1) == content(b, 2) == DATA[:7]
+
+    bench(body, fsts=3)
+
+
 def test_truncate_by_path_reaches_all_replicas(bench):
     async def body(b):
         client, fh = await begun(b)

@@ -87,6 +87,9 @@ def test_a_fan_out_token_is_for_the_head_only(bench, op):
         client = await put(b)
         with refused(errno.EACCES):
             await client.open("/f", b.cap(op, 1, "/f", grant=b""), UPDATE)
+        with refused(errno.EACCES):
+            cap = b.cap(op, 1, "/f", grant=b"")
+            await client.ask(rq.Truncate(NO_SID, "/f", f"cap={cap}", size=1))
         with refused(errno.EBADE):
             await b.client(user="_fst")
         assert b.files() == (["00000001"], [])

@@ -279,6 +279,54 @@ def test_an_upload_with_replicas_goes_on_after_a_restart(bench):
     bench(body, fsts=2)
 
 
+@pytest.mark.parametrize("writes", [True, False])
+def test_an_update_goes_on_after_a_restart(bench, writes):
+    """What was answered before the restart is committed, also if nothing more is written."""
+
+    async def body(b):
+        client = await b.client()
+        await client.put("/f", b.cap(Op.CREATE, 1, "/f", others=[(1, 0)]), DATA)
+        await until_resolved(b, 1)
+        cap = b.cap(Op.UPDATE, 1, "/f", others=[(1, 0)])
+        fh = await client.open("/f", cap, UPDATE)
+        await client.write(fh, 0, b"before")
+        await b.kill()
+        await b.restart()
+        client = await b.client()
+        fh = await client.open("/f", cap, UPDATE)
+        wanted = b"before" + DATA[6:]
+        if writes:
+            await client.write(fh, 6, b"after")
+            wanted = b"beforeafter" + DATA[11:]
+        await client.close(fh)
+        commit = b.mgm.commits[-1]
+        assert len(b.mgm.commits) == 2
+        assert [(one.fsid, one.adler32) for one in commit.replicas] == [
+            (1, adler32(wanted)),
+            (2, adler32(wanted)),
+        ]
+        assert content(b) == wanted
+
+    bench(body, fsts=2)
+
+
+def test_who_goes_on_with_an_update_leaves_its_own_marker(bench):
+    """After a second crash the commit must carry the grant under which the file was changed."""
+
+    async def body(b):
+        client = await b.client()
+        await client.put("/f", b.cap(Op.CREATE, 1, "/f"), DATA)
+        await b.kill()
+        leave(b, DATA, marker(op=Op.UPDATE, grant=b"old grant", other_fsids=(7,)))
+        await b.restart(partial_seconds=60.0)
+        client = await b.client()
+        await client.open("/f", b.cap(Op.UPDATE, 1, "/f"), UPDATE)
+        left = await b.store().read_marker(1)
+        assert (left.grant, left.other_fsids) == (GRANT, ())
+
+    bench(body)
+
+
 def test_a_client_that_does_not_come_back(bench):
     async def body(b):
         client = await b.client()

@@ -285,6 +285,34 @@ def test_a_replica_that_missed_an_update_is_dropped(pair) -> None:
     assert deletions(pair) == {(other, fid)}
 
 
+def test_every_close_under_one_capability_counts(pair) -> None:
+    """XrdCl opens the same URL again after a broken connection."""
+    pair.store_file("/f", 10)
+    ticket = pair.capability(Open(SID, "/f", options=UPDATE))
+    pair.commit(ticket, 20, mtime_ns=1)
+    pair.commit(ticket, 30, mtime_ns=2)
+    assert pair.stat("/f").size == 30
+    pair.commit(ticket, 20, mtime_ns=1)
+    assert pair.stat("/f").size == 30
+
+
+@pytest.mark.parametrize("size", [0, 15])
+def test_a_replica_that_was_lost_does_not_push_out_the_good_one(pair, size) -> None:
+    """The commit of an FST that comes back after its disk was lost to an earlier change."""
+    pair.store_file("/f", 10)
+    ticket = pair.capability(Open(SID, "/f", options=UPDATE))
+    lost, good = ticket.fsid, ticket.replicas[0].fsid
+    pair.commit(ticket, 20, replicas=[ReplicaCommit(good, 20, 1, 2)], failed_fsids=[lost])
+    stale = {"replicas": [ReplicaCommit(lost, size, 3, 4)], "failed_fsids": [good], "mtime_ns": 5}
+    assert refused(pair, ticket, size, **stale) == errno.ENODEV, "as ESTALE reads on the wire"
+    assert inode_at(pair, "/f").locations == (good,)
+    assert pair.stat("/f").size == 20
+    both = [ReplicaCommit(lost, 7, 3, 4), ReplicaCommit(good, 8, 5, 6)]
+    pair.commit(ticket, 8, replicas=both, mtime_ns=6)
+    assert inode_at(pair, "/f").locations == (good,)
+    assert pair.stat("/f").size == 8, "the word of those that are the file's counts"
+
+
 def test_quota_is_enforced_again_when_the_size_is_known(pair, alice) -> None:
     pair.ok(Mkdir(SID, "/home", mode=0o777))
     pair.admin("quota", "set", path="/home", uid="1001", bytes="1000")

@@ -1,8 +1,9 @@
 """Delivery of commits, and the question whether replicas are registered.
 
 A commit is delivered until a master has decided. If the decision is no, the MGM is asked once more
-whether it knows the replica, before anybody removes data: the wire has fewer error codes than there
-are errors, but a registered replica is a registered replica.
+whether it knows the replica of a new file, before anybody removes data: the wire has fewer error
+codes than there are errors, but a registered replica is a registered replica. That of a file that
+was changed in place was registered before, so there a no is a no.
 """
 
 import asyncio
@@ -24,7 +25,9 @@ class Commits:
         self._mgms = mgms
         self._slots = asyncio.Semaphore(COMMITS_IN_FLIGHT_MAX)
 
-    async def deliver(self, make: Callable[[], Commit], fid: int, own_fsid: int) -> None:
+    async def deliver(
+        self, make: Callable[[], Commit], fid: int, own_fsid: int, *, is_new: bool
+    ) -> None:
         """Return when the commit is in the journal. Raises OperationError when it never will be.
 
         `make` is asked for the commit before each sending, and may raise to give it up.
@@ -33,7 +36,7 @@ class Commits:
             try:
                 await self._mgms.ask_master(make, CommitReply, f"commit of {fid:08x}")
             except OperationError:
-                if not (await self.inquire(own_fsid, [fid]))[0]:
+                if not is_new or not (await self.inquire(own_fsid, [fid]))[0]:
                     raise
 
     async def inquire(self, fsid: int, fids: Sequence[int]) -> list[bool]:

@@ -82,6 +82,8 @@ class Finisher:
             upload.fail(OperationError(errno.EDOM, text))
         if upload.origin.op == Op.UPDATE and not upload.is_dirty:
             await self._keep(upload)
+            if upload.error is not None:
+                raise upload.error
             return
         mtime_ns = self._clock.now_ns()
         replicas = await self._seal(upload, mtime_ns)
@@ -91,7 +93,10 @@ class Finisher:
         await self._mark(upload, self._commit_after_crash(upload, replicas, mtime_ns))
         make = partial(self._commit_of, upload, replicas, mtime_ns)
         try:
-            await self._commits.deliver(make, upload.origin.fid, next(iter(replicas)))
+            is_new = upload.origin.op == Op.CREATE
+            await self._commits.deliver(
+                make, upload.origin.fid, next(iter(replicas)), is_new=is_new
+            )
         except OperationError as error:
             self._log.warning(
                 "commit refused",

@@ -241,15 +241,14 @@ class Opener:
 
     async def _open_data(self, store: FsStore, origin: Origin, *, is_new: bool) -> Handle:
         """Open the file; its marker comes first, so that a crash leaves no file without one."""
-        if not is_new:
-            if origin.op == Op.CREATE:
-                return await store.create_data(origin.fid)
-            return await store.open_data(origin.fid, write=True)
+        if not is_new and origin.op == Op.CREATE:
+            return await store.create_data(origin.fid)
         marker = marker_of(origin, store.fsid)
         if origin.op == Op.UPDATE:
             handle = await store.open_data(origin.fid, write=True)
             try:
-                # Durable: after a power cut it is all that tells of changed bytes.
+                # Durable: after a power cut it is all that tells of changed bytes. A leftover's
+                # has another grant, which may say other things of other replicas.
                 await store.mark(marker)
             except OperationError:
                 await store.disk.close(handle)
@@ -286,6 +285,8 @@ class Opener:
         upload = Upload(
             store, origin, handle, size, [], capability.booking_size, self._tasks, self._log
         )
+        # What was written before a restart is not in the namespace yet.
+        upload.is_dirty = resumed and origin.op == Op.UPDATE
         begins = fresh or not resumed
         outdated = await self._open_links(upload, capability.replicas, fresh=begins)
         try:

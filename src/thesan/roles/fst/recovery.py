@@ -166,7 +166,10 @@ class Recovery:
             return await self._ask(store, marker.fid)
         if isinstance(commit, Commit):
             try:
-                await self._commits.deliver(partial(_itself, commit), marker.fid, store.fsid)
+                is_new = marker.op == Op.CREATE
+                await self._commits.deliver(
+                    partial(_itself, commit), marker.fid, store.fsid, is_new=is_new
+                )
             except OperationError as error:
                 self._log.info("commit refused", fid=marker.fid, reason=error.text)
         return await self._ask(store, marker.fid)

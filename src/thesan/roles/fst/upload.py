@@ -161,8 +161,8 @@ class Upload:
         """
 
         async def here() -> None:
+            self.is_dirty = True  # The other replicas may be cut although this one can't be.
             await self.store.disk.truncate(self.handle, size)
-            self.is_dirty = True
             self._resize(size)
             self.sums.truncated(size)
 

@@ -155,6 +155,8 @@ class Writes:
             if redirect is None:
                 raise
             return redirect
+        if not capability.grant:
+            raise CapabilityError("this capability is for the head's use: ask the MGM")
         if self._uploads.find(store.fsid, capability.fid) is not None:
             raise OperationError(errno.EDEADLK, "another client is writing the file")
         client = client_of(connection)

@@ -12,6 +12,7 @@ upload, under one op id, at most one ever counts, also when its file is long gon
 
 import errno
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -120,12 +121,15 @@ def _too_late(path: str) -> str:
 
 
 # -- what was stored ----------------------------------------------------------------------------
-def _good_replicas(message: Commit, grant: Grant) -> tuple[ReplicaCommit, tuple[int, ...]]:
+def _good_replicas(
+    message: Commit, grant: Grant, fsids: Sequence[int]
+) -> tuple[ReplicaCommit, tuple[int, ...]]:
     """(what all good replicas are, their fsids). The head's word counts: it saw all the bytes.
 
-    Replicas that differ from it are lost. Raises OperationError EINVAL when there is none.
+    `fsids`: where replicas may be. Those that differ from the head's are lost. Raises
+    OperationError EINVAL when there is none.
     """
-    placed = dict.fromkeys(grant.fsids)
+    placed = dict.fromkeys(fsids)
     failed = dict.fromkeys(message.failed_fsids)
     given = {
         replica.fsid: replica
@@ -155,7 +159,7 @@ def _create(master: Master, message: Commit, grant: Grant) -> None:
         if _was_committed(master, grant):
             return
         _check_no_other_try(master, grant)
-    what, locations = _good_replicas(message, grant)
+    what, locations = _good_replicas(message, grant, grant.fsids)
     if queries.inode_of(master.namespace, grant.fid) is None:
         _check_again(master, grant, what.size, len(locations))
     op = CommitFile(
@@ -232,7 +236,21 @@ def _physical(inode: Inode | None) -> int:
 
 
 def _update(master: Master, message: Commit, grant: Grant) -> None:
-    what, locations = _good_replicas(message, grant)
+    # One close has one time of change, over all resends of its commit. A capability may be used
+    # for several: each counts.
+    closed = b"%d %b" % (message.mtime_ns, message.grant)
+    op_id = hashlib.blake2b(closed, digest_size=_OP_ID_BYTES).digest()
+    inode = queries.inode_of(master.namespace, grant.fid)
+    placed: Sequence[int] = grant.fsids
+    if inode is not None and master.namespace.remembered(op_id) is None:
+        # A replica that was lost meanwhile has old content, and must not push out the good ones.
+        placed = [fsid for fsid in grant.fsids if fsid in inode.locations]
+        given = [replica.fsid for replica in message.replicas]
+        if given and not any(fsid in placed for fsid in given):
+            text = f"{grant.path}: the replicas on {given} are no longer those of the file"
+            raise OperationError(errno.ESTALE, text)
+    what, locations = _good_replicas(message, grant, placed)
+    before = (*grant.fsids, *(inode.locations if inode is not None else ()))
     op = UpdateFile(
         fid=grant.fid,
         size=what.size,
@@ -240,8 +258,8 @@ def _update(master: Master, message: Commit, grant: Grant) -> None:
         crc32c=what.crc32c,
         mtime_ns=_mtime(message),
         time_ns=master.now_ns(),
-        lost=tuple([fsid for fsid in grant.fsids if fsid not in locations]),
-        op_id=hashlib.blake2b(message.grant, digest_size=_OP_ID_BYTES).digest(),
+        lost=tuple([fsid for fsid in dict.fromkeys(before) if fsid not in locations]),
+        op_id=op_id,
     )
     master.submit(op)
 
