@@ -50,6 +50,30 @@ def test_an_fst_that_was_tried_has_lost_the_upload() -> None:
     assert len(table) == 0
 
 
+def test_with_a_try_of_an_upload_a_later_one_ends() -> None:
+    """The first request was late, its answer got lost: nobody will go on with that one."""
+    table: Uploads[str] = Uploads()
+    for fid, op_id in ((5, b"other"), (6, b"mine"), (7, b"mine")):
+        table.add(msgspec.structs.replace(upload(fid=fid), op_id=op_id))
+    assert table.end(Fid(6), "/f", b"mine") == (5,)
+    assert len(table) == 0
+    table.add(msgspec.structs.replace(upload(fid=8), op_id=b"mine"))
+    assert len(table) == 0, "nor with one whose request comes after the end"
+    table.add(msgspec.structs.replace(upload(fid=8), op_id=b"another"))
+    assert table.end(Fid(6), "/f", b"") == ()
+    assert len(table) == 1, "who names no upload has no tries"
+
+
+def test_few_ends_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UPLOADS_KEPT_MAX", 3)
+    table: Uploads[str] = Uploads()
+    for number in range(5):
+        table.end(Fid(number), "/f", b"%d" % number)
+    for number, is_kept in ((1, False), (2, True), (4, True)):
+        table.add(msgspec.structs.replace(upload(f"/{number}"), op_id=b"%d" % number))
+        assert (table.of(f"/{number}", 1000, "127.0.0.9") is None) is is_kept
+
+
 def test_an_old_upload_is_forgotten() -> None:
     table: Uploads[str] = Uploads()
     table.add(upload())

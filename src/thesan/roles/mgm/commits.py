@@ -60,7 +60,7 @@ def commit(master: Master, message: Commit) -> CommitReply:
         if error.errno not in (errno.EAGAIN, errno.EUSERS):
             _give_up(master, message, grant, error)
         raise
-    for fid in master.uploads.end(Fid(grant.fid), grant.path):
+    for fid in master.uploads.end(Fid(grant.fid), grant.path, grant.op_id):
         _shut_out(master, fid, grant.path)
     return CommitReply(seq=master.pipeline.head, epoch=master.epoch)
 

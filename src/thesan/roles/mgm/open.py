@@ -155,7 +155,7 @@ def start_upload(
     )
     sealed = master.tickets.seal(grant, now_s)
     work = Work(Op.CREATE, fid, path, new.layout, new.booking_bytes, sealed)
-    _note(master, connection, path, fid, places[0], sealed, full)
+    _note(master, connection, grant, places[0], sealed, full)
     return places[0], master.tickets.capability_for_all(work, places, who, now_s)
 
 
@@ -216,21 +216,21 @@ def _full_filesystems(
 def _note(
     master: Master,
     connection: ServerConnection,
-    path: str,
-    fid: Fid,
+    grant: Grant,
     head: Place,
-    grant: bytes,
+    sealed: bytes,
     full: frozenset[Fsid],
 ) -> None:
     master.uploads.add(
         Upload(
-            path=path,
-            fid=fid,
+            path=grant.path,
+            fid=Fid(grant.fid),
             uid=caller(connection).uid,
             host=connection.peer_host,
             node=head[1],
-            ticket=grant,
+            ticket=sealed,
             opened_ns=master.now_ns(),
+            op_id=grant.op_id,
             full=full,
         )
     )

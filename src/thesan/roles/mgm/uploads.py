@@ -33,6 +33,8 @@ class Upload(msgspec.Struct, Generic[_Ticket], frozen=True, gc=False):
     ticket: _Ticket
     """What a capability for the same upload is made from."""
     opened_ns: int
+    op_id: bytes = b""
+    """The client's id of the operation, the same for all tries of it; empty when it has none."""
     full: frozenset[Fsid] = frozenset()
     """Filesystems on which earlier tries of this upload found no room."""
     superseded: tuple[Fid, ...] = ()
@@ -45,12 +47,17 @@ class Uploads(Generic[_Ticket]):
 
     def __init__(self) -> None:
         self._by_path: dict[str, Upload[_Ticket]] = {}
+        self._ended: dict[bytes, None] = {}
+        """Ids of operations of which a try has ended; at most UPLOADS_KEPT_MAX."""
 
     def __len__(self) -> int:
         return len(self._by_path)
 
     def add(self, upload: Upload[_Ticket]) -> None:
-        """Remember `upload` in the place of an older one of its path, which it supersedes."""
+        """Remember `upload` in the place of an older one of its path, which it supersedes. Not if
+        another try of it has ended: a request that was late, whose answer nobody waits for."""
+        if upload.op_id in self._ended:
+            return
         old = self._by_path.pop(upload.path, None)
         if old is not None:
             superseded = (old.fid, *old.superseded)[:UPLOADS_SUPERSEDED_MAX]
@@ -81,17 +88,22 @@ class Uploads(Generic[_Ticket]):
             return None
         return upload
 
-    def end(self, fid: Fid, path: str) -> tuple[Fid, ...]:
-        """The upload `fid` of `path` was committed, or given up: forget it.
+    def end(self, fid: Fid, path: str, op_id: bytes = b"") -> tuple[Fid, ...]:
+        """The upload `fid` of `path` was committed, or given up: forget it, and a later try of it
+        (with the same `op_id`).
 
         Returns the uploads that it supersedes, if it still had the path.
         """
+        if op_id:
+            self._ended[op_id] = None
+            if len(self._ended) > UPLOADS_KEPT_MAX:
+                del self._ended[next(iter(self._ended))]
         upload = self._by_path.get(path)
         if upload is None:
             return ()
-        if upload.fid == fid:
+        if upload.fid == fid or (op_id and upload.op_id == op_id):
             self._forget(path)
-            return upload.superseded
+            return tuple([other for other in upload.superseded if other != fid])
         if fid in upload.superseded:
             left = tuple([other for other in upload.superseded if other != fid])
             self._by_path[path] = msgspec.structs.replace(upload, superseded=left)
