@@ -145,3 +145,65 @@ def test_a_switch_that_fails_leaves_an_open_store(sim_loop, plant, monkeypatch):
         assert new.namespace.digest == plant.truth.digest
 
     sim_loop.run_until_complete(main())
+
+
+def test_a_replica_that_can_not_be_caught_up_keeps_the_new_store(sim_loop, plant, monkeypatch):
+    """Opened once more it would be locked: RocksDB lets nobody in twice."""
+
+    async def main():
+        old, new = plant.node("a"), plant.node("b")
+        await old.start()
+        plant.write(30)
+        await old.follow()
+        await new.start()
+        opened = 0
+        first, home = new.data.store, new.data._home
+        open_it = home.open
+
+        async def counted():
+            nonlocal opened
+            opened += 1
+            return await open_it()
+
+        async def nobody(store):
+            return False
+
+        monkeypatch.setattr(home, "open", counted)
+        with monkeypatch.context() as patch:
+            patch.setattr(new.data._seeder, "_catch_up", nobody)
+            with pytest.raises(StoreError, match="nobody has the entries"):
+                await new.data.reseed(Diverged("said by the test"))
+        assert new.data.store is not first
+        assert opened == 0
+        await new.data.reseed(Diverged("said by the test"))
+        await new.follow()
+        assert new.namespace.digest == plant.truth.digest
+
+    sim_loop.run_until_complete(main())
+
+
+def test_a_store_that_failed_is_opened_anew(sim_loop, plant, monkeypatch):
+    async def main():
+        node = plant.node("a")
+        await node.start()
+        plant.write(30)
+        await node.follow()
+        first = node.data.store
+        await node.data.check()
+        assert node.data.store is first
+        node.data.distrust()
+
+        async def fails(store):
+            await release(store)
+            raise StoreError("close failed")
+
+        release = node.data._home.release
+        monkeypatch.setattr(node.data._home, "release", fails)
+        await node.data.check()
+        monkeypatch.undo()
+        second = node.data.store
+        assert second is not first
+        await node.data.check()
+        assert node.data.store is second
+
+    sim_loop.run_until_complete(main())

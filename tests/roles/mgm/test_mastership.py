@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from thesan.core.model.errors import StoreError
 from thesan.core.model.limits import FID_RANGE
 from thesan.core.wire.bodies import parse_redirect
 from thesan.core.wire.numbers import OpenFlag, Status
@@ -181,3 +182,39 @@ def test_the_store_of_another_history_does_not_serve(loop, bench) -> None:
     bench.start()
     bench.stat("/d4")
     loop.trace.failures.clear()
+
+
+def test_a_store_that_fails_for_a_while_ends_terms_and_not_the_mgm(bench) -> None:
+    """In the first batch of a new term, too: nothing is to be replayed, so nothing fails before."""
+    bench.ok(Mkdir(SID, "/a"))
+
+    def fails(changes):
+        raise StoreError("the disk says no")
+
+    bench.store.write = fails
+    bench.run(_break_off(bench.mgm.master.pipeline))
+    bench.sleep(20)
+    assert bench.mgm.master is None
+    assert "the disk says no" in bench.mgm.process.why
+    del bench.store.write
+    bench.run(asyncio.wait_for(bench.mgm.until_master(), 30))
+    bench.ok(Mkdir(SID, "/b"))
+    assert bench.stat("/a").id
+
+
+async def _break_off(pipeline) -> None:
+    pipeline.broken("a flush failed")
+
+
+def test_an_epoch_that_was_proposed_is_not_proposed_again(trio) -> None:
+    """The others have heard of it, and that it was given up."""
+    trio.start()
+    old = trio.until_master()
+    trio.sleep(3)
+    others = [bench for bench in trio.benches if bench is not old]
+    others[0].mgm.process.highest_epoch = 7
+    others[1].mgm.process.proposed_epoch = 7
+    old.crash()
+    trio.sleep(5)
+    trio.until_master(but=old)
+    assert trio.journal.owner.epoch == 8

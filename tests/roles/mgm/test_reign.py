@@ -5,6 +5,8 @@ import errno
 import pytest
 
 from thesan.core.model.errors import OperationError
+from thesan.roles.mgm import handover
+from thesan.roles.mgm import reign as module
 
 
 def test_only_one_hand_over_at_a_time(trio) -> None:
@@ -55,3 +57,46 @@ def test_beats_that_are_confirmed_too_late_make_a_master_hand_over(trio) -> None
     story = new.admin("ns", "master").records[0]
     assert (story["epoch"], story["ground"]) == (2, "handed over")
     assert "too late" in master.mgm.process.fault
+
+
+def test_a_mastership_that_ends_during_its_hand_over_is_not_shown_again(trio, monkeypatch) -> None:
+    """As when the store fails while the last batch is waited for."""
+
+    async def ends(process, term, successor, why):
+        term.master.pipeline.broken("the store failed")
+        return False
+
+    trio.start()
+    master = trio.until_master()
+    trio.sleep(3)
+    monkeypatch.setattr(module, "hand_over", ends)
+    with pytest.raises(OperationError) as caught:
+        master.run(master.mgm._reigning.hand_over("", "test"))
+    assert caught.value.errno == errno.EAGAIN
+    assert master.mgm.master is None
+    trio.sleep(6)
+    assert trio.until_master().mgm.master.epoch == 2
+
+
+def test_who_can_not_unname_its_successor_ends_its_mastership(trio, monkeypatch) -> None:
+    trio.start()
+    master = trio.until_master()
+    trio.sleep(3)
+
+    async def nobody_claims(process, term):
+        submit = term.master.submit
+
+        def full(op):
+            term.master.submit = submit
+            raise OperationError(errno.EUSERS, "the engine is full")
+
+        term.master.submit = full
+        raise TimeoutError
+
+    monkeypatch.setattr(handover, "_until_claimed", nobody_claims)
+    with pytest.raises(OperationError, match="can't be taken back"):
+        master.run(master.mgm._reigning.hand_over("", "test"))
+    assert master.mgm.master is None
+    monkeypatch.undo()
+    trio.sleep(6)
+    assert trio.until_master().mgm.master.epoch == 2

@@ -35,6 +35,11 @@ ETCD_ANSWER_BYTES_MAX: Final = 48 * MIB
 """One answer of etcd: a page of the largest entries with some room."""
 ETCD_TRIM_ENTRIES: Final = 512
 """Entries dropped in one transaction: a few milliseconds of etcd."""
+ETCD_REVISIONS_MAX: Final = 20_000
+"""After so many revisions etcd forgets the older ones: each beat is one, five a second, also in an
+instance at rest, and nothing else would ever make them go."""
+ETCD_REVISIONS_KEPT: Final = 10_000
+"""Of those: half an hour of beats, so that a watch that was cut goes on where it was."""
 ETCD_ADOPT_BYTES: Final = 512 * KIB
 """Entries put in one transaction of a migration; etcd takes requests of 1.5 MiB."""
 ETCD_ADOPT_ENTRIES: Final = 60

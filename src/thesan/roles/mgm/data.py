@@ -58,6 +58,7 @@ class MgmData:
         self.engine: Engine = RecordedEngine(engine, self.archive)
         self.store: Store
         """The current store, after `open`; another one after each `reseed`."""
+        self._is_store_trusted = True
         self._log = log
         self._home = home
         self._seeder: Seeder | None = None
@@ -68,6 +69,11 @@ class MgmData:
 
     async def open(self) -> None:
         """Open store and segments. Raises StoreError, OperationError."""
+        await self._open_store()
+        await self.archive.open()
+        self._tasks.start("tend", self._tend())
+
+    async def _open_store(self) -> None:
         try:
             self.store = await self._home.open()
         except StoreDamaged as error:
@@ -75,8 +81,7 @@ class MgmData:
             kept_as = await self._home.set_aside()
             self._log.error("store damaged: begins anew", reason=str(error), kept_as=kept_as)
             self.store = await self._home.open()
-        await self.archive.open()
-        self._tasks.start("tend", self._tend())
+        self._is_store_trusted = True
 
     async def free_bytes(self) -> int:
         """What is left on the disk. Raises OperationError."""
@@ -107,11 +112,26 @@ class MgmData:
     # -- the journal that is followed ----------------------------------------------------------
     async def check(self) -> None:
         """Before anything is followed or claimed. Raises Rewound, Unavailable, StoreError."""
+        if not self._is_store_trusted:
+            await self._open_anew()
         applied = applied_of(self.store)
         stored = None
         if applied is not None:
             stored = Position(Seq(applied.seq), Epoch(applied.epoch), applied.chain_crc)
         await check_history(self.engine, (stored, self.archive.position))
+
+    def distrust(self) -> None:
+        """The store failed: RocksDB refuses every write after one that failed, whatever the disk
+        says by now. The next `check` opens it anew."""
+        self._is_store_trusted = False
+
+    async def _open_anew(self) -> None:
+        try:
+            await self._home.release(self.store)
+        except StoreError as error:
+            self._log.warning("store closed with an error", reason=str(error))
+        await self._open_store()
+        self._log.info("store opened anew")
 
     def seeds_from(self, peers: Callable[[], Sequence[str]], dial: Dial) -> None:
         """Who can seed this MGM; call once, before `reseed`."""
@@ -122,12 +142,15 @@ class MgmData:
         now), Unavailable; may be asked again."""
         assert self._seeder is not None
         try:
-            self.store = await self._seeder.reseed(self.store, why)
+            await self._seeder.reseed(self.store, why, self._switched)
         except StoreError:
             # A switch that failed half-way has closed it.
             if not self._is_open():
                 self.store = await self._home.open()
             raise
+
+    def _switched(self, store: Store) -> None:
+        self.store = store
 
     def _is_open(self) -> bool:
         try:

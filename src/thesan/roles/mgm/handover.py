@@ -17,7 +17,7 @@ from thesan.core.leadership.records import (
     SuccessorRecord,
     encode_leadership,
 )
-from thesan.core.model.errors import OperationError
+from thesan.core.model.errors import Fenced, OperationError
 from thesan.core.model.leadership_limits import (
     HANDOVER_POLL_SECONDS,
     HANDOVER_SECONDS_MAX,
@@ -84,7 +84,13 @@ async def hand_over(process: Process, term: Mastership, successor: str, why: str
         # The word may be durable by now or become so: nothing is answered before it is taken
         # back. Fenced here means that the successor was faster after all.
         log.warning("the successor did not claim", successor=successor)
-        term.master.submit(ConfigSet(SUCCESSOR_SECTION, SUCCESSOR_KEY, None))
+        try:
+            term.master.submit(ConfigSet(SUCCESSOR_SECTION, SUCCESSOR_KEY, None))
+        except OperationError as error:
+            # Who has named a successor and can't unname it must not answer anybody again.
+            text = f"its successor's name can't be taken back: {error.text}"
+            term.master.pipeline.broken(text)
+            raise Fenced(text) from error
         await term.drain()
         return False
     return True

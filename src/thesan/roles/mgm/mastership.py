@@ -155,6 +155,8 @@ async def _build(
             master.submit_all(first_ops(process.config, process.world.host))
         master.submit_all(_membership(process, namespace, mandate.owner))
         await writer.flush()
+        if pipeline.store_failure:
+            raise StoreError(pipeline.store_failure)
         master.context = MasterContext(master, process, await process.engine.status())
         process.sessions.remap(master.rules, master.now_s())
         if mandate.must_wait:

@@ -102,6 +102,8 @@ class Process:
         """Told when another MGM says that our mastership is over."""
         self.highest_epoch = 0
         """Seen anywhere."""
+        self.proposed_epoch = 0
+        """Of the last claim of this MGM, whatever came of it."""
         self.applied: Callable[[], int] = _nothing
         """Last journal entry applied in memory; each role says it."""
         self.durable = 0

@@ -64,6 +64,8 @@ class Reign:
             note("mastership lost", epoch=process.epoch, reason=why)
             if term.master.pipeline.store_failure:
                 process.set_fault(f"its store failed: {why}", FAULT_SECONDS)
+                if process.data is not None:
+                    process.data.distrust()
             await term.close()
             return why
         finally:
@@ -128,6 +130,8 @@ class Reign:
         finally:
             self._is_handing_over = False
         if not is_over:
+            if self._lost.done() or term.lost:
+                raise OperationError(errno.EAGAIN, "the mastership ended during the hand-over")
             self._show(term.master, "goes on: the successor did not claim")
             raise OperationError(errno.ETIMEDOUT, f"{successor} did not claim the journal in time")
         return HandedOver(successor, epoch, frozen_s)

@@ -106,9 +106,11 @@ class Seeder:
         self._peers = peers
         self._log = log
 
-    async def reseed(self, store: Store, why: JournalError) -> Store:
-        """A store from which the engine can be followed: `store` itself, caught up, or another
-        one in its place (then `store` is closed).
+    async def reseed(
+        self, store: Store, why: JournalError, switched: Callable[[Store], None]
+    ) -> None:
+        """Make a store from which the engine can be followed: `store` itself, caught up, or
+        another one in its place. `switched` is given that one as soon as `store` is closed for it.
 
         `why` is what ended the following: Trimmed or Diverged. Raises StoreError when nobody can
         seed this MGM now, Unavailable; asked again, it goes on where it was.
@@ -117,11 +119,11 @@ class Seeder:
         self.sentence = "looks for the missing entries"
         try:
             if isinstance(why, Trimmed) and await self._catch_up(store):
-                return store
+                return
             store = await self._replace(store)
+            switched(store)
             if not await self._catch_up(store):
                 raise StoreError("nobody has the entries between the checkpoint and the journal")
-            return store
         finally:
             self.sentence = ""
 

@@ -21,12 +21,11 @@ from thesan.core.leadership.records import (
     story_key,
 )
 from thesan.core.model.errors import (
-    ConfigError,
     Diverged,
     Fenced,
-    JournalError,
     OperationError,
     StoreError,
+    ThesanError,
     Trimmed,
     Unavailable,
 )
@@ -275,7 +274,9 @@ class Mgm:
             began_s = self._loop.time()
             try:
                 await self._live_once()
-            except (JournalError, StoreError, ConfigError) as error:
+            except ThesanError as error:
+                if isinstance(error, StoreError) and self._data is not None:
+                    self._data.distrust()
                 is_weather = isinstance(error, Unavailable | Fenced)
                 note = log.warning if is_weather else log.error
                 note("role ended", reason=str(error), kind=type(error).__name__)
@@ -290,6 +291,7 @@ class Mgm:
         """A store that can be followed from, a stay as standby, a term. Raises what ended it."""
         if self._data is not None:
             await self._data.check()
+            self.process.store = self._data.store
         try:
             mandate = await self._stand_by()
             await self._reign(mandate)
@@ -352,14 +354,14 @@ class Mgm:
 
     async def _outcome(self, done: HandedOver) -> StoryRecord | None:
         """The new master's own story, as soon as it is here: then it serves."""
-        key = story_key(done.epoch + 1)
         until_s = self._loop.time() + HANDOVER_SECONDS_MAX
         while self._loop.time() < until_s:
             standby = self._front.standby
             if standby is not None:
-                data = queries.config(standby.desk.namespace, HISTORY_SECTION).get(key)
-                if data is not None:
-                    return decode_leadership(StoryRecord, data)
+                told = queries.config(standby.desk.namespace, HISTORY_SECTION)
+                later = [key for key in told if key > story_key(done.epoch)]
+                if later:
+                    return decode_leadership(StoryRecord, told[min(later)])
             await asyncio.sleep(HANDOVER_POLL_SECONDS)
         return None
 

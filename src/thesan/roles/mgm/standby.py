@@ -253,15 +253,17 @@ class Standby:
         assert verdict.claim is not None
         loop = asyncio.get_running_loop()
         decided_s = loop.time()
-        # Always a new epoch. One that was proposed before without an answer may be the owner by
-        # now, but this MGM has not served it, and said so to the others.
+        # Always an epoch that nobody has heard of. One that was proposed before without an answer
+        # may be the owner by now, but this MGM has not served it, and said so to the others: they
+        # would take a second claim of that epoch for one that was given up already.
+        seen_epoch = seen.owner.epoch if seen.owner is not None else 0
         owner = Owner(
             node=process.address,
-            epoch=Epoch((seen.owner.epoch if seen.owner is not None else 0) + 1),
+            epoch=Epoch(max(seen_epoch, process.highest_epoch, process.proposed_epoch) + 1),
             address=process.address,
             since_ns=process.world.clock.now_ns(),
         )
-        process.epoch = owner.epoch
+        process.epoch = process.proposed_epoch = owner.epoch
         why = await self._take(seen.owner, owner)
         if why:
             process.epoch = Epoch(0)

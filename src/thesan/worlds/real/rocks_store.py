@@ -129,12 +129,14 @@ class RocksStore:
             raise self._failure("checkpoint", error) from error
 
     def close(self) -> None:
-        """Flush and release. Safe to call twice."""
+        """Flush and release, also when the flush fails. Safe to call twice."""
         if self._open:
             self._open = False
             try:
                 if not self._read_only:
                     self._db.flush(True)
+            except Exception as error:
+                raise self._failure("close", error) from error
             finally:
                 self._db.close()
 

@@ -233,6 +233,27 @@ def test_a_token_is_fetched_and_fetched_again_when_it_is_refused(play, fake, tmp
     play(story)
 
 
+def test_a_password_file_that_is_away_for_a_moment(play, fake, tmp_path):
+    """As when a tool writes it anew: a call waits for it, and fails as one that nobody answers."""
+    member = fake(1)
+    member.token = "first"
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+
+    async def story():
+        async with started(member, user="u", password_file=str(password)) as client:
+            await client.call(RANGE, LOOK)
+            member.token = "second"
+            password.unlink()
+            calling = asyncio.get_running_loop().create_task(client.call(RANGE, LOOK))
+            await asyncio.sleep(0.2)
+            assert not calling.done()
+            password.write_text("secret\n")
+            await calling
+
+    play(story)
+
+
 def test_a_user_that_is_wanted_and_not_given(play, fake):
     member = fake(1)
     member.token = "wanted"

@@ -11,6 +11,7 @@ import pytest
 from thesan.core.model.errors import Corrupt, Fenced, Trimmed, Unavailable
 from thesan.core.model.ids import Epoch, Seq
 from thesan.ports.engine import Owner
+from thesan.worlds.real.etcd import engine as module
 from thesan.worlds.real.etcd import requests
 from thesan.worlds.real.etcd.endpoint import TXN
 from thesan.worlds.real.etcd.engine import EtcdEngine
@@ -225,6 +226,40 @@ def test_trim_compacts(play, spec, engine_of):
                 await anext(follower)
             with pytest.raises(Trimmed):
                 await anext(engine.follow(Seq(1)))
+
+    play(story)
+
+
+def test_beats_are_forgotten_without_a_trim(play, spec, engine_of, monkeypatch):
+    """An instance at rest writes nothing but beats, and must not fill etcd with them."""
+    monkeypatch.setattr(module, "ETCD_REVISIONS_MAX", 20)
+    monkeypatch.setattr(module, "ETCD_REVISIONS_KEPT", 10)
+
+    async def story():
+        async with engine_of(spec) as engine, engine_of(spec) as other:
+            assert await engine.take_over(None, A)
+            begin = (await engine.client.call(TXN, requests.txn([], []))).response.header.revision
+            for _ in range(40):
+                await engine.beat(A)
+            compactions = []
+            compact = engine.compact
+
+            async def noted(revision):
+                compactions.append(revision)
+                await compact(revision)
+
+            engine.compact = noted
+            for _ in range(3):
+                assert (await engine.status()).beats == 40
+            assert len(compactions) == 1, "now and then"
+            assert (await other.status()).healthy, "another MGM does the same"
+            with pytest.raises(Exception, match="compacted"):
+                await anext(engine._tail(Seq(1), begin))
+            follower = engine._tail(Seq(1), begin + 35)
+            waiting = asyncio.get_running_loop().create_task(anext(follower))
+            await engine.append(A, Seq(1), b"1")
+            assert await waiting == (1, b"1")
+            await follower.aclose()
 
     play(story)
 

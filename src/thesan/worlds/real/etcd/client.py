@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
-from thesan.core.model.errors import JournalError, Unavailable
+from thesan.core.model.errors import ConfigError, JournalError, Unavailable
 from thesan.core.model.etcd_limits import (
     ETCD_CALL_SECONDS_MAX,
     ETCD_CALLS_SECONDS_MAX,
@@ -178,12 +178,15 @@ class Client:
             self._learn_timer = loop.call_later(ETCD_LEARN_SECONDS, self._learn_soon)
 
     async def log_in(self, endpoint: Endpoint) -> None:
-        """Get a new token. Raises EtcdError; ConfigError when the password file can't be read."""
+        """Get a new token. Raises EtcdError, also when the password file can't be read: somebody
+        may be writing it just now."""
         if not self.spec.user:
             raise EtcdError(Failure.REFUSED, f"{self.spec} wants a user: add user=")
-        request = messages.AuthenticateRequest(
-            name=self.spec.user, password=self._credentials.password()
-        )
+        try:
+            password = self._credentials.password()
+        except ConfigError as error:
+            raise EtcdError(Failure.SILENT, str(error)) from error
+        request = messages.AuthenticateRequest(name=self.spec.user, password=password)
         answer = await endpoint.call(AUTHENTICATE, request, ETCD_CALL_SECONDS_MAX)
         self._token = (("token", answer.token),)
 

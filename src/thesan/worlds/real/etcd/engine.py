@@ -17,6 +17,8 @@ from thesan.core.model.errors import Corrupt, Fenced, JournalError, Trimmed, Una
 from thesan.core.model.etcd_limits import (
     ETCD_CALL_SECONDS_MAX,
     ETCD_PAGE_ENTRIES_MAX,
+    ETCD_REVISIONS_KEPT,
+    ETCD_REVISIONS_MAX,
     ETCD_TRIM_ENTRIES,
 )
 from thesan.core.model.ids import Seq
@@ -49,6 +51,8 @@ class EtcdEngine:
         self._entry_bytes = BATCH_BYTES_MAX
         """Mean of the last page: how many entries to ask for."""
         self._quota_bytes = client.spec.quota_bytes
+        self._forgot_at = 0
+        """Revision of the last compaction that this process asked for by `_forget`."""
         self._known = EngineStatus(KIND, Seq(1), Seq(0), 0, healthy=False)
 
     @classmethod
@@ -275,7 +279,10 @@ class EtcdEngine:
                 raise
 
     async def status(self) -> EngineStatus:
-        """Raises only after `close`: figures of a silent etcd are the last known ones."""
+        """Raises only after `close`: figures of a silent etcd are the last known ones.
+
+        Who is asked this regularly, a master, also keeps etcd's history short.
+        """
         self.client.check_open()
         states = await self._states()
         members = tuple(
@@ -323,7 +330,19 @@ class EtcdEngine:
             quota_bytes=self._quota_bytes,
             members=members,
         )
+        await self._forget(response.header.revision)
         return self._known
+
+    async def _forget(self, revision: int) -> None:
+        """Now and then, let etcd drop what beats have written over: trimming alone compacts only
+        when there are entries to drop."""
+        if revision - self._forgot_at < ETCD_REVISIONS_MAX:
+            return
+        self._forgot_at = revision
+        try:
+            await self.compact(revision - ETCD_REVISIONS_KEPT)
+        except JournalError:
+            pass  # Another MGM will, or this one after as many revisions more.
 
     async def _states(self) -> dict[str, Any]:
         """Address -> StatusResponse, or None, of each member; all are asked at the same time."""
