@@ -54,15 +54,26 @@ def test_after_a_change_the_master_is_asked_how_far_it_is():
     router = Router(Leader(1, "h:1", [], "master", 12))
     view = AnyMgm(router)
     assert asyncio.run(view.ask_for(STAT)).cgi == "a=1&thesan.any=1"
-    view.has_changed = True
+    view.changed()
     for _ in range(2):
         assert asyncio.run(view.ask_for(STAT)).cgi == "a=1&thesan.any=1&thesan.seq=12"
     assert router.asked == 1
 
 
+def test_a_change_that_was_under_way_is_asked_for_once_more():
+    router = Router(Leader(1, "h:1", [], "master", 12))
+    view = AnyMgm(router)
+    view.changed()  # It begins,
+    assert asyncio.run(view.ask_for(STAT)).cgi == "a=1&thesan.any=1&thesan.seq=12"
+    router.leader = Leader(1, "h:1", [], "master", 13)
+    view.changed()  # and is answered.
+    assert asyncio.run(view.ask_for(STAT)).cgi == "a=1&thesan.any=1&thesan.seq=13"
+    assert router.asked == 2
+
+
 def test_a_standby_does_not_know():
     view = AnyMgm(Router(Leader(1, "h:1", [], "standby", 12)))
-    view.has_changed = True
+    view.changed()
     assert asyncio.run(view.ask_for(STAT)) is STAT
     assert (view.seq, view.has_changed) == (0, True)
 
@@ -79,5 +90,5 @@ def test_control_messages_that_read():
     assert view.message_for(FileOp("touch", "/f")) == ({}, False)
     view.seq = 5
     assert view.message_for(Admin("fs", "ls")) == ({"seq": 5, "any": True}, True)
-    view.has_changed = True
+    view.changed()
     assert view.message_for(FileOp("lstat", "/f")) == ({}, False), "only the master can know"

@@ -1,5 +1,11 @@
 """Where a request goes next, and what it carries there."""
 
+import errno
+
+import pytest
+
+from thesan.core.model.errors import OperationError
+from thesan.core.model.limits import REDIRECTS_MAX
 from thesan.core.wire import requests as rq
 from thesan.core.wire.bodies import Redirect
 from thesan.core.wire.numbers import NO_SID, QueryCode
@@ -21,6 +27,19 @@ def test_redirect_forms():
     assert journey.target == Endpoint("::1", 5)
     journey.go_back("ioerr")
     assert list(journey.tried.items()) == [("h1", "ioerr"), ("h2", "srverr"), ("::1", "ioerr")]
+
+
+def test_any_number_of_full_servers_is_not_a_loop():
+    journey = Journey(rq.Open(NO_SID, "/f"), 0.0, 9.0, {})
+    for number in range(3 * REDIRECTS_MAX):
+        journey.follow(Redirect(f"fst{number}", 1095))
+        journey.go_back("fserr")
+    for _ in range(REDIRECTS_MAX):
+        journey.follow(Redirect("fst0", 1095))
+        journey.go_back("fserr")
+    with pytest.raises(OperationError) as caught:
+        journey.follow(Redirect("fst0", 1095))
+    assert caught.value.errno == errno.ELOOP
 
 
 def test_cgi_reaches_every_request_that_has_one():

@@ -326,6 +326,26 @@ def test_a_wait_of_the_new_master_is_not_waited_out(machines_run):
     machines_run(test, mgms=2)
 
 
+def test_a_file_that_is_closed_after_other_reads_is_seen(machines_run):
+    """The open was a change that the master was asked about; the close is another one."""
+
+    async def test(cluster, network):
+        master, standby = cluster.mgms
+        elect(cluster, master, 1)
+        fs = cluster.connect(any_mgm=True)
+        fs.router._reader_shift = 1
+        async with await fs.open("/new", "w") as file:
+            await file.write(0, b"x")
+            await fs.stat("/")
+            assert not fs._any.has_changed
+        assert fs._any.has_changed
+        await fs.stat("/new")
+        assert not fs._any.has_changed
+        assert standby.seen[-1].cgi == "thesan.any=1&thesan.seq=77"
+
+    machines_run(test, mgms=2)
+
+
 def test_readers_that_take_any_answer_ask_a_standby(machines_run):
     async def test(cluster, network):
         master, standby = cluster.mgms

@@ -39,9 +39,20 @@ class AnyMgm:
     def __init__(self, router: Router) -> None:
         self.seq = 0
         """Highest journal position that an answer named."""
-        self.has_changed = False
-        """Something was changed since, by a request whose answer names no position."""
         self._router = router
+        self._changes = 0
+        """Begun and answered, by requests whose answers name no position."""
+        self._changes_known = 0
+        """Of those, what `seq` is not older than."""
+
+    @property
+    def has_changed(self) -> bool:
+        """Something was changed that `seq` does not know of."""
+        return self._changes != self._changes_known
+
+    def changed(self) -> None:
+        """A change begins, or was answered: what the master said before may not know of it."""
+        self._changes += 1
 
     def noted(self, reply: Reply) -> Reply:
         """Remember the journal position of an answer; the answer."""
@@ -76,10 +87,9 @@ class AnyMgm:
         return msgspec.structs.replace(request, cgi=merge_cgi(request.cgi, cgi))
 
     async def _catch_up(self) -> None:
-        """Ask the master how far the journal is: our changes are in it, they were answered.
-
-        A change that is made meanwhile was not answered yet; who looks for it does so later.
-        """
+        """Ask the master how far the journal is: what was answered before is in it. A change that
+        is under way was not; its answer counts as one more."""
+        changes = self._changes
         query = rq.Query(NO_SID, QueryCode.OPAQUE, args=encode_request(Watch()))
         try:
             answer = await self._router.ask(query)
@@ -87,7 +97,7 @@ class AnyMgm:
         except ControlError as error:
             raise OperationError(errno.EPROTO, str(error)) from error
         if isinstance(reply, Leader) and reply.role == "master":
-            self.has_changed = False
+            self._changes_known = changes
             self.seq = max(self.seq, reply.applied)
 
 

@@ -133,28 +133,28 @@ class Filesystem:
         """Make a directory; with `parents` also those above it, and one that is there is fine."""
         options = int(MkdirFlag.PARENTS) if parents else 0
         request = rq.Mkdir(NO_SID, normalise(path), self._op_cgi(), mode, options)
-        await self.router.ask(request)
+        await self._change(request)
 
     async def rm(self, path: str) -> None:
         """Remove a file or a link."""
-        await self.router.ask(rq.Rm(NO_SID, normalise(path), self._op_cgi()))
+        await self._change(rq.Rm(NO_SID, normalise(path), self._op_cgi()))
 
     async def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
-        await self.router.ask(rq.Rmdir(NO_SID, normalise(path), self._op_cgi()))
+        await self._change(rq.Rmdir(NO_SID, normalise(path), self._op_cgi()))
 
     async def mv(self, source: str, target: str) -> None:
         """Rename; an existing file at `target` is replaced."""
         request = rq.Mv(NO_SID, normalise(source), normalise(target), self._op_cgi())
-        await self.router.ask(request)
+        await self._change(request)
 
     async def chmod(self, path: str, mode: int) -> None:
         """Set permission bits."""
-        await self.router.ask(rq.Chmod(NO_SID, normalise(path), self._op_cgi(), mode))
+        await self._change(rq.Chmod(NO_SID, normalise(path), self._op_cgi(), mode))
 
     async def truncate(self, path: str, size: int) -> None:
         """Set the size of a file."""
-        await self.router.ask(rq.Truncate(NO_SID, normalise(path), self._op_cgi(), size=size))
+        await self._change(rq.Truncate(NO_SID, normalise(path), self._op_cgi(), size=size))
 
     async def chown(self, path: str, uid: int | None = None, gid: int | None = None) -> None:
         """Set owner, group or both."""
@@ -252,7 +252,7 @@ class Filesystem:
         )
 
     async def _change_xattrs(self, request: rq.FAttr) -> None:
-        answer = await self.router.ask(request)
+        answer = await self._change(request)
         for result in _parsed(parse_fattr, answer.body):
             _check_code(result.code, request.path, result.name)
 
@@ -311,7 +311,19 @@ class Filesystem:
             return await File(self.router, looked_up, is_readonly=True).open()
         cgi = "&".join(part for part in (cgi, self._op_cgi(op_id)) if part)
         request = rq.Open(NO_SID, normalise(path), cgi, permissions, flags)
-        return await File(self.router, request, is_readonly=False).open()
+        file = await File(self.router, request, is_readonly=False).open()
+        file.after_close = self._changed
+        return file
+
+    async def _change(self, request: rq.Request) -> Answer:
+        """Ask for what changes something; `_op_cgi` is part of it."""
+        try:
+            return await self.router.ask(request)
+        finally:
+            self._any.changed()
+
+    async def _changed(self) -> None:
+        self._any.changed()
 
     async def _look_up(self, request: AnyRequest) -> Answer:
         """Ask what only reads."""
@@ -360,7 +372,7 @@ class Filesystem:
 
     def _op_cgi(self, op_id: str = "") -> str:
         """For whatever changes something."""
-        self._any.has_changed = True
+        self._any.changed()
         return f"{OP_KEY}={op_id or self.new_op_id()}"
 
 

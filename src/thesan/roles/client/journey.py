@@ -111,7 +111,8 @@ class Journey:
         """Ask the MGM again; without `word` the server that we come from is not to blame."""
         if word:
             assert self.target is not None
-            self.tried.pop(self.target.host, None)
+            if self.tried.pop(self.target.host, None) is None:
+                self.redirects = 0  # One server less: this can't go on for ever.
             self.tried[self.target.host] = word
         self.target = None
         self.given_cgi = ""
