@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from thesan.core.model.errors import OperationError, Xrd
-from thesan.core.model.limits import BIND_STREAMS_MAX
+from thesan.core.model.limits import BIND_STREAMS_MAX, OUTPUT_BYTES_HIGH
 from thesan.core.wire import requests as rq
 from thesan.core.wire import responses
 from thesan.core.wire.bodies import parse_error
@@ -85,6 +85,70 @@ def test_bind_is_refused_to_strangers_and_beyond_the_limit(bench_run):
         for n in range(BIND_STREAMS_MAX):
             assert bind(bench.peer(), main)[0][2] == bytes((n + 1,))
         assert error_code(bind(bench.peer(), main)[0][2]) == Xrd.OVERLOADED
+
+    bench_run(test)
+
+
+@pytest.mark.parametrize("ends", ["drains", "goes"])
+def test_a_substream_that_nobody_reads_holds_bounded_memory(bench_run, ends):
+    async def test(bench):
+        piece = 1 << 20
+        bench.service.answers[rq.Read] = lambda connection, request: connection.reply(
+            responses.ok(request.sid, bytes(piece)), request.path_id
+        )
+        main = bench.peer().log_in()
+        main.take()
+        other = bench.peer()
+        bind(other, main)
+        other.transport.room = 10
+        count = 60
+        main.say(b"".join(encode(rq.Read(sid_of(n), 1, 0, 4, 1)) for n in range(count)))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        asked = len(bench.service.seen)
+        assert asked * piece <= 2 * OUTPUT_BYTES_HIGH + 2 * piece
+        assert not main.transport.reading
+        assert main.connection.unsent_bytes == 0
+        if ends == "drains":
+            other.transport.drain()
+        else:
+            other.transport.lose()
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert main.transport.reading
+        assert len(bench.service.seen) == count
+        if ends == "drains":
+            assert len(other.transport.data) > count * piece
+        else:
+            refused = [status for _, status, _ in main.take()]
+            assert refused == [Status.ERROR] * (count - asked)
+
+    bench_run(test)
+
+
+def test_a_bulk_answer_that_lost_its_substream_ends_the_session(bench_run):
+    """Its request would never be answered."""
+
+    async def test(bench):
+        bench.bulk.gate = asyncio.Event()
+        bench.service.answers[rq.Read] = later
+        main = bench.peer().log_in()
+        main.take()
+        other = bench.peer()
+        bind(other, main)
+        main.say(encode(rq.Read(b"r1", 1, 0, 5, 1)) + encode(rq.Read(b"r2", 1, 0, 5, 1)))
+        loop = asyncio.get_running_loop()
+        tasks = [
+            loop.create_task(main.connection.send_file(sid, None, 1, 0, 5, 1))
+            for sid in (b"r1", b"r2")
+        ]
+        await asyncio.sleep(0)
+        other.transport.lose()
+        bench.bulk.gate.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(results[1], OperationError)
+        await asyncio.sleep(0)
+        assert main.transport.lost
 
     bench_run(test)
 

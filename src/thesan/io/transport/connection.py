@@ -8,13 +8,13 @@ window, and OUTPUT_BYTES_HIGH twice (here and in the transport), whatever its cl
 import asyncio
 import errno
 from collections import deque
-from collections.abc import Container
+from collections.abc import AsyncIterator, Container
+from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 
 from thesan.core.model.errors import OperationError, ThesanError, WireError, Xrd
 from thesan.core.model.identity import Identity
 from thesan.core.model.limits import (
-    BIND_STREAMS_MAX,
     LOGIN_SECONDS_MAX,
     OUTPUT_BYTES_HIGH,
     OUTPUT_STALL_SECONDS_MAX,
@@ -41,6 +41,7 @@ from thesan.core.wire.server import Event, ServerSession
 from thesan.io.transport.answers import OpenRequests, error_answer
 from thesan.io.transport.outbox import Outbox
 from thesan.io.transport.service import Registry, Service
+from thesan.io.transport.streams import Streams
 from thesan.ports.disk import Disk, Handle
 
 _CARRY_DATA: Final = frozenset((Write, PgWrite, WriteV))
@@ -76,7 +77,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._is_reading = True
         self._is_working = False
         self._turn_due = False
-        self._streams: dict[int, ServerConnection] = {}
+        self._streams: Streams[ServerConnection] = Streams()
         self._main: ServerConnection | None = None
         self._login_timer: asyncio.TimerHandle | None = None
         self._heard_at = self._loop.time()
@@ -99,6 +100,11 @@ class ServerConnection(asyncio.BufferedProtocol):
     def idle_seconds(self) -> float:
         """Time since the client last sent anything."""
         return self._loop.time() - self._heard_at
+
+    @property
+    def queued_bytes(self) -> int:
+        """Answers that wait for their write."""
+        return 0 if self._outbox is None else self._outbox.queued_bytes
 
     @property
     def unsent_bytes(self) -> int:
@@ -141,28 +147,30 @@ class ServerConnection(asyncio.BufferedProtocol):
         the file failed in the middle (the connection is then aborted), EINVAL for an unknown
         `path_id`.
         """
-        stream = self.stream(path_id)
-        outbox = stream._open_outbox()
-        transport = await outbox.acquire()
-        try:
+        async with self._bulk(sid, path_id) as transport:
             head = responses.ok_head(sid, length)
             await self._registry.bulk.send_file(transport, head, disk, handle, offset, length)
-        except BaseException:
-            self._abort_both(stream)
-            raise
-        finally:
-            stream._release(outbox)
-        self._finish_bulk(sid)
 
     async def send_pages(
         self, sid: bytes, disk: Disk, handle: Handle, offset: int, length: int, path_id: int = 0
     ) -> None:
         """Answer a kXR_pgread with kXR_status frames. Otherwise as `send_file`."""
+        async with self._bulk(sid, path_id) as transport:
+            await self._registry.bulk.send_pages(transport, sid, disk, handle, offset, length)
+
+    @asynccontextmanager
+    async def _bulk(self, sid: bytes, path_id: int) -> AsyncIterator[asyncio.Transport]:
+        """The turn of one bulk answer. Where it can't be sent whole, the client hears of it by the
+        end of its connections: it would wait for ever."""
         stream = self.stream(path_id)
         outbox = stream._open_outbox()
-        transport = await outbox.acquire()
         try:
-            await self._registry.bulk.send_pages(transport, sid, disk, handle, offset, length)
+            transport = await outbox.acquire()
+        except OperationError:
+            self._abort_both(stream)
+            raise
+        try:
+            yield transport
         except BaseException:
             self._abort_both(stream)
             raise
@@ -172,12 +180,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def stream(self, path_id: int) -> "ServerConnection":
         """The substream `path_id` of this session, itself for 0. OperationError EINVAL if none."""
-        if not path_id:
-            return self
-        stream = self._streams.get(path_id)
-        if stream is None or stream.is_closed:
-            raise OperationError(errno.EINVAL, f"no bound stream {path_id}")
-        return stream
+        return self._streams.find(path_id) if path_id else self
 
     def limit_writes(self, handles: Container[int]) -> None:
         """Accept the data of writes to these handles only; others are refused unread."""
@@ -215,9 +218,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._unanswered.clear()
         if self._main is not None:
             self._main._forget_stream(self)
-        for stream in list(self._streams.values()):
-            stream.close()
-        self._streams.clear()
+        self._streams.close()
         self._registry.closed(self)
         if self._is_known:
             self._is_known = False
@@ -268,7 +269,8 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     # -- requests ------------------------------------------------------------------------------
     def _is_at_limit(self, outbox: Outbox) -> bool:
-        return outbox.queued_bytes >= OUTPUT_BYTES_HIGH or self._unanswered.is_at_limit
+        queued = outbox.queued_bytes + self._streams.queued_bytes
+        return queued >= OUTPUT_BYTES_HIGH or self._unanswered.is_at_limit
 
     def _work(self) -> None:
         """Answer the backlog as far as the limits and the turn allow, then write once."""
@@ -293,6 +295,8 @@ class ServerConnection(asyncio.BufferedProtocol):
                 self._conclude(answer)
         self._is_working = False
         outbox.flush()
+        if self._main is not None:
+            self._main._turn_if_due()  # It may wait for what was sent just now.
         if backlog or not has_room or not self._is_reading:
             if backlog and not self._is_at_limit(outbox):
                 self._turn_soon()
@@ -400,18 +404,14 @@ class ServerConnection(asyncio.BufferedProtocol):
         main = self._registry.find(request.session_id)
         if main is None or main.is_closed or main.peer_host != self.peer_host:
             raise OperationError(errno.ENOENT, "no such session to bind to")
-        path_id = next((n for n in range(1, BIND_STREAMS_MAX + 1) if n not in main._streams), 0)
-        if not path_id:
-            raise OperationError(errno.EUSERS, f"{BIND_STREAMS_MAX} streams are bound already")
-        main._streams[path_id] = self
+        path_id = main._streams.add(self)
         self._main = main
         self.user = main.user
         return responses.ok(request.sid, build_bind(path_id))
 
     def _forget_stream(self, stream: "ServerConnection") -> None:
-        for path_id, bound in list(self._streams.items()):
-            if bound is stream:
-                del self._streams[path_id]
+        self._streams.forget(stream)
+        self._turn_soon()
 
     # -- answers -------------------------------------------------------------------------------
     def _finish_bulk(self, sid: bytes) -> None:
@@ -471,7 +471,7 @@ class ServerConnection(asyncio.BufferedProtocol):
                 self._stop_reading()
         elif (
             not self._backlog
-            and outbox.queued_bytes <= OUTPUT_BYTES_HIGH // 2
+            and outbox.queued_bytes + self._streams.queued_bytes <= OUTPUT_BYTES_HIGH // 2
             and len(self._unanswered) <= SESSION_REQUESTS_MAX // 2
             and self._unanswered.held_bytes < WRITE_WINDOW_BYTES
         ):
