@@ -162,6 +162,29 @@ def test_a_takeover_fences_the_old_owner_at_once(play):
     play(story)
 
 
+def test_a_takeover_from_a_silent_owner_fails_when_it_wrote_meanwhile(play):
+    """A beat or an entry that was on its way when the silence was judged."""
+
+    async def story(open_one):
+        engine = await open_one()
+        empty = await engine.observe()
+        assert await engine.take_over(None, A, empty)
+        for write in (
+            engine.beat(A),
+            engine.append(A, Seq(1), b"1"),
+            engine.append(A, Seq(2), b"2"),
+        ):
+            seen = await engine.observe()
+            await write
+            assert not await engine.take_over(A, B, seen)
+            assert await engine.owner() == A
+        seen = await engine.observe()
+        assert await engine.take_over(A, B, seen)
+        assert await engine.owner() == B
+
+    play(story)
+
+
 def test_a_takeover_compares_what_was_seen_and_raises_the_epoch(play):
     async def story(open_one):
         engine = await open_one()

@@ -48,7 +48,9 @@ def claim_without_compare(patch):
     """The engine does not compare the owner in a claim."""
     take_over = MemoryJournal.take_over
     patch.setattr(
-        MemoryJournal, "take_over", lambda self, seen, new: take_over(self, self.owner, new)
+        MemoryJournal,
+        "take_over",
+        lambda self, seen, new, still=None: take_over(self, self.owner, new),
     )
 
 

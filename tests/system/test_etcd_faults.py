@@ -88,6 +88,9 @@ class Traffic:
 
     async def judge(self) -> None:
         """Nothing acknowledged is lost, and everybody has seen the same."""
+        # First: what is acknowledged after `last` was asked for is not in what is read.
+        self._writing.cancel()
+        await asyncio.gather(self._writing, return_exceptions=True)
         last = (await self.engine.observe()).last
         entries: list[tuple[Seq, bytes]] = []
         while len(entries) < last:

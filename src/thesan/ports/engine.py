@@ -76,8 +76,13 @@ class Engine(Protocol):
         counts silence only between two of these that succeeded."""
         ...
 
-    async def take_over(self, seen: Owner | None, new: Owner) -> bool:
+    async def take_over(
+        self, seen: Owner | None, new: Owner, still: Observation | None = None
+    ) -> bool:
         """Compare-and-set the owner: True when it was `seen` and is now `new`.
+
+        With `still`, an observation of `seen`, also nothing may have been written since: a beat
+        that was on its way before this call, behind writes that hang, wins.
 
         `new.epoch` must be greater than `seen.epoch`; otherwise ValueError.
         """

@@ -9,6 +9,8 @@ from thesan.core.model.errors import OperationError
 from thesan.core.wire.bodies import parse_redirect
 from thesan.core.wire.numbers import OpenFlag, Status
 from thesan.core.wire.requests import DirList, Locate, Mkdir, Open, Stat
+from thesan.io.journal.claim import claim
+from thesan.roles.mgm import standby
 from thesan.roles.mgm.process import Role
 
 SID = b"\0\1"
@@ -78,6 +80,29 @@ def test_a_paused_master_answers_nothing_of_its_old_term(trio) -> None:
     assert old.mgm.role is Role.STANDBY
     with pytest.raises(AssertionError):
         new.stat("/c")
+
+
+def test_a_beat_that_was_on_its_way_before_the_claim_wins(trio, monkeypatch) -> None:
+    """A disk below the engine hangs: reads are answered, and the beat waits with the claim."""
+    trio.start()
+    old = trio.until_master()
+    trio.sleep(3)
+    claims = []
+
+    async def behind_a_beat(engine, seen, new, still=None):
+        claims.append(new.node)
+        if len(claims) == 1:
+            trio.journal.beat(seen)
+            trio.loop.network.resume(old.process)
+        return await claim(engine, seen, new, still)
+
+    monkeypatch.setattr(standby, "claim", behind_a_beat)
+    trio.loop.network.pause(old.process)
+    trio.sleep(10)
+    assert claims
+    assert trio.journal.owner.epoch == 1
+    assert old.mgm.role is Role.MASTER
+    assert [bench.mgm.role for bench in trio.benches].count(Role.STANDBY) == 2
 
 
 @pytest.mark.parametrize("silence_seconds", [0.0, 0.5])
@@ -289,7 +314,8 @@ def test_a_standby_whose_store_is_broken_is_not_eligible(trio) -> None:
 
 
 def test_a_write_between_the_last_look_and_the_claim_makes_the_successor_wait(trio) -> None:
-    """The old master was only paused: what it answers until its lease ends must stay true."""
+    """Where it may claim all the same, as of a process that seemed to be dead: what the old master
+    answers until its lease ends must stay true."""
     trio.start()
     old = trio.until_master()
     trio.sleep(3)
@@ -300,7 +326,8 @@ def test_a_write_between_the_last_look_and_the_claim_makes_the_successor_wait(tr
     take_over = new.engine.take_over
     woken_s = []
 
-    async def late(seen, owner):
+    async def late(seen, owner, still):
+        assert still == new.mgm.process.observer.seen, "silence alone is not enough for that"
         trio.loop.network.resume(old.process)
         await asyncio.sleep(0.05)
         woken_s.append(trio.loop.time())

@@ -90,9 +90,9 @@ def test_a_claim_of_unknown_outcome_is_never_taken_up_later(bench, monkeypatch) 
     bench.crash()
     proposed = []
 
-    async def claim(engine, seen, new) -> bool:
+    async def claim(engine, seen, new, still=None) -> bool:
         proposed.append(new)
-        won = await engine.take_over(seen, new)
+        won = await engine.take_over(seen, new, still)
         if len(proposed) == 1:
             raise TimeoutError
         return won

@@ -27,8 +27,10 @@ class RecordedEngine:
     async def observe(self) -> Observation:
         return await self._engine.observe()
 
-    async def take_over(self, seen: Owner | None, new: Owner) -> bool:
-        return await self._engine.take_over(seen, new)
+    async def take_over(
+        self, seen: Owner | None, new: Owner, still: Observation | None = None
+    ) -> bool:
+        return await self._engine.take_over(seen, new, still)
 
     async def append(self, owner: Owner, seq: Seq, data: bytes) -> None:
         await self._engine.append(owner, seq, data)

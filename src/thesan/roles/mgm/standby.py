@@ -264,7 +264,10 @@ class Standby:
             since_ns=process.world.clock.now_ns(),
         )
         process.epoch = process.proposed_epoch = owner.epoch
-        why = await self._take(seen.owner, owner)
+        # Silence may be a disk below the engine that hangs: it answers reads, and the master's
+        # beat waits there with our claim behind it. Then the beat is to win.
+        still = seen if verdict.claim is Claim.SILENT else None
+        why = await self._take(seen.owner, owner, still)
         if why:
             process.epoch = Epoch(0)
             self._say(why)
@@ -280,14 +283,14 @@ class Standby:
             must_wait=must_wait,
         )
 
-    async def _take(self, seen: Owner | None, owner: Owner) -> str:
+    async def _take(self, seen: Owner | None, owner: Owner, still: Observation | None) -> str:
         """Claim; why it failed, empty when it did not."""
         try:
             async with asyncio.timeout(CLAIM_SECONDS_MAX):
-                won = await claim(self._process.engine, seen, owner)
+                won = await claim(self._process.engine, seen, owner, still)
         except TimeoutError:
             return "the journal engine did not say whether the claim succeeded"
-        return "" if won else "another MGM was faster"
+        return "" if won else "another MGM was faster, or the master lives"
 
     async def _was_quiet(self, seen: Observation, owner: Owner, ground: Claim) -> bool:
         """Whether the reads of the old master have certainly ended.

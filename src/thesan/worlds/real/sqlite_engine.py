@@ -86,10 +86,12 @@ class SqliteEngine:
     async def observe(self) -> Observation:
         return await self._call(self._file.observe)
 
-    async def take_over(self, seen: Owner | None, new: Owner) -> bool:
+    async def take_over(
+        self, seen: Owner | None, new: Owner, still: Observation | None = None
+    ) -> bool:
         if new.epoch <= (0 if seen is None else seen.epoch):
             raise ValueError(f"epoch {new.epoch} does not raise the epoch of {seen}")
-        return await self._call(self._file.take_over, seen, new)
+        return await self._call(self._file.take_over, seen, new, still)
 
     async def append(self, owner: Owner, seq: Seq, data: bytes) -> None:
         if seq < 1:
@@ -266,13 +268,18 @@ class _File:
 
     def observe(self) -> Observation:
         with self._errors(), self._snapshot():
-            _, last = self._bounds()
-            beats = self._number("SELECT max(beats) FROM owner")
-            return Observation(self._read_owner(), last, beats)
+            return self._observation()
 
-    def take_over(self, seen: Owner | None, new: Owner) -> bool:
+    def _observation(self) -> Observation:
+        _, last = self._bounds()
+        beats = self._number("SELECT max(beats) FROM owner")
+        return Observation(self._read_owner(), last, beats)
+
+    def take_over(self, seen: Owner | None, new: Owner, still: Observation | None) -> bool:
         with self._errors(), self._transaction():
             if self._read_owner() != seen:
+                return False
+            if still is not None and self._observation() != still:
                 return False
             self._connection.execute(
                 "INSERT INTO owner VALUES (1, ?, ?, ?, ?, 0) ON CONFLICT (id) DO UPDATE SET"

@@ -91,9 +91,9 @@ class MemoryJournal:
         """Newest entry, 0 when there is none."""
         return Seq(self.first + len(self._entries) - 1)
 
-    def take_over(self, seen: Owner | None, new: Owner) -> bool:
+    def take_over(self, seen: Owner | None, new: Owner, still: Observation | None = None) -> bool:
         """As the port says."""
-        if self.owner != seen:
+        if self.owner != seen or (still is not None and self.observe() != still):
             return False
         self.owner = new
         self.owners.append(new)
@@ -244,11 +244,13 @@ class MemoryEngine:
     async def observe(self) -> Observation:
         return await self._call(self._journal.observe)
 
-    async def take_over(self, seen: Owner | None, new: Owner) -> bool:
+    async def take_over(
+        self, seen: Owner | None, new: Owner, still: Observation | None = None
+    ) -> bool:
         if new.epoch <= (0 if seen is None else seen.epoch):
             raise ValueError(f"epoch {new.epoch} does not raise the epoch of {seen}")
         # A second one would find that the first one was faster.
-        return await self._call(lambda: self._journal.take_over(seen, new), repeats=False)
+        return await self._call(lambda: self._journal.take_over(seen, new, still), repeats=False)
 
     async def append(self, owner: Owner, seq: Seq, data: bytes) -> None:
         if seq < 1:

@@ -29,14 +29,15 @@ class Written:
         self.before = answer.response.header.revision
 
     async def write(self, count: int, size: int = 100, per_txn: int = 1) -> None:
-        """Each key once, also where a call is made again because its outcome is not known."""
         for _ in range(count // per_txn):
-            puts = []
-            for _ in range(per_txn):
-                self.count += 1
-                puts.append(requests.put(self.top + b"%08d" % self.count, bytes(size)))
-            first = requests.is_absent(self.top + b"%08d" % self.count)
-            await self.client.call(TXN, requests.txn([first], puts))
+            numbers = range(self.count + 1, self.count + per_txn + 1)
+            self.count += per_txn
+            await self.put_once(*[self.top + b"%08d" % number for number in numbers], size=size)
+
+    async def put_once(self, *keys: bytes, size: int = 0) -> None:
+        """In one revision, also where the call is made again since its outcome is not known."""
+        puts = [requests.put(key, bytes(size)) for key in keys]
+        await self.client.call(TXN, requests.txn([requests.is_absent(keys[0])], puts))
 
     async def newest_change(self) -> int:
         key = self.top + b"%08d" % self.count
@@ -93,11 +94,8 @@ def test_a_backlog_of_6000_events_through_lines_that_are_cut(play, etcd, lines, 
     async def story():
         async with written() as source, lines(etcd.clients) as cut:
             for start in range(0, 6000, 50):
-                puts = [
-                    requests.put(source.top + b"%08d" % n, b"") for n in range(start, start + 50)
-                ]
-                txns = [source.client.call(TXN, requests.txn([], [one])) for one in puts]
-                await asyncio.gather(*txns)
+                keys = [source.top + b"%08d" % n for n in range(start, start + 50)]
+                await asyncio.gather(*map(source.put_once, keys))
             source.count = 5999
             wanted = await source.by_revision()
             for line in cut:

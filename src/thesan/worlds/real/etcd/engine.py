@@ -94,15 +94,26 @@ class EtcdEngine:
             beats[0].version if beats else 0,
         )
 
-    async def take_over(self, seen: Owner | None, new: Owner) -> bool:
+    async def take_over(
+        self, seen: Owner | None, new: Owner, still: Observation | None = None
+    ) -> bool:
         if new.epoch <= (0 if seen is None else seen.epoch):
             raise ValueError(f"epoch {new.epoch} does not raise the epoch of {seen}")
         key = self.keys.owner
         is_seen = (
             requests.is_absent(key) if seen is None else requests.is_value(key, encode_owner(seen))
         )
+        compare = [is_seen, requests.is_absent(self.keys.adopting)]
+        if still is not None:
+            newest = self.keys.newest
+            compare.append(requests.is_version(self.keys.beat, still.beats))
+            compare.append(
+                requests.is_value(newest, encode_seq(still.last))
+                if still.last
+                else requests.is_absent(newest)
+            )
         answer = await self._txn(
-            [is_seen, requests.is_absent(self.keys.adopting)],
+            compare,
             [requests.put(key, encode_owner(new))],
             [requests.get(key)],
         )

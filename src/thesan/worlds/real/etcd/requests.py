@@ -7,6 +7,7 @@ from thesan.worlds.real.etcd import messages
 _EQUAL: Final = 0
 _GREATER: Final = 1
 """Compare.CompareResult"""
+_VERSION: Final = 0
 _CREATE: Final = 1
 _VALUE: Final = 3
 """Compare.CompareTarget"""
@@ -48,6 +49,11 @@ def is_absent(key: bytes, end: bytes = b"") -> Any:
 def is_there(key: bytes) -> Any:
     """The key is there."""
     return messages.Compare(result=_GREATER, target=_CREATE, key=key, create_revision=0)
+
+
+def is_version(key: bytes, version: int) -> Any:
+    """The key was written so many times; 0: it is not there."""
+    return messages.Compare(result=_EQUAL, target=_VERSION, key=key, version=version)
 
 
 def txn(compare: list[Any], success: list[Any], failure: list[Any] | None = None) -> Any:
