@@ -43,6 +43,14 @@ def bind(peer, main) -> list[tuple[bytes, int, bytes]]:
     return peer.take()[2:]
 
 
+def bound(bench):
+    """A session, and its substream 1."""
+    main, other = bench.peer().log_in(), bench.peer()
+    main.take()
+    bind(other, main)
+    return main, other
+
+
 def test_bind_and_answers_on_the_substream(bench_run):
     async def test(bench):
         main = bench.peer().log_in()
@@ -96,10 +104,7 @@ def test_a_substream_that_nobody_reads_holds_bounded_memory(bench_run, ends):
         bench.service.answers[rq.Read] = lambda connection, request: connection.reply(
             responses.ok(request.sid, bytes(piece)), request.path_id
         )
-        main = bench.peer().log_in()
-        main.take()
-        other = bench.peer()
-        bind(other, main)
+        main, other = bound(bench)
         other.transport.room = 10
         count = 60
         main.say(b"".join(encode(rq.Read(sid_of(n), 1, 0, 4, 1)) for n in range(count)))
@@ -132,10 +137,7 @@ def test_a_bulk_answer_that_lost_its_substream_ends_the_session(bench_run):
     async def test(bench):
         bench.bulk.gate = asyncio.Event()
         bench.service.answers[rq.Read] = later
-        main = bench.peer().log_in()
-        main.take()
-        other = bench.peer()
-        bind(other, main)
+        main, other = bound(bench)
         main.say(encode(rq.Read(b"r1", 1, 0, 5, 1)) + encode(rq.Read(b"r2", 1, 0, 5, 1)))
         loop = asyncio.get_running_loop()
         tasks = [

@@ -326,14 +326,19 @@ def test_a_wait_of_the_new_master_is_not_waited_out(machines_run):
     machines_run(test, mgms=2)
 
 
+def a_reader_at_the_standby(cluster):
+    master, standby = cluster.mgms
+    elect(cluster, master, 1)
+    fs = cluster.connect(any_mgm=True)
+    fs.router._reader_shift = 1
+    return master, standby, fs
+
+
 def test_a_file_that_is_closed_after_other_reads_is_seen(machines_run):
     """The open was a change that the master was asked about; the close is another one."""
 
     async def test(cluster, network):
-        master, standby = cluster.mgms
-        elect(cluster, master, 1)
-        fs = cluster.connect(any_mgm=True)
-        fs.router._reader_shift = 1
+        _, standby, fs = a_reader_at_the_standby(cluster)
         async with await fs.open("/new", "w") as file:
             await file.write(0, b"x")
             await fs.stat("/")
@@ -348,10 +353,7 @@ def test_a_file_that_is_closed_after_other_reads_is_seen(machines_run):
 
 def test_readers_that_take_any_answer_ask_a_standby(machines_run):
     async def test(cluster, network):
-        master, standby = cluster.mgms
-        elect(cluster, master, 1)
-        fs = cluster.connect(any_mgm=True)
-        fs.router._reader_shift = 1
+        master, standby, fs = a_reader_at_the_standby(cluster)
         await fs.stat("/")
         await fs.ls("/")
         cluster.put("/f", b"x")

@@ -22,6 +22,16 @@ class Receiver:
         self.told.append(data)
 
 
+async def one_behind_another(plant):
+    """A node that has nothing yet, beside one that has 30 entries."""
+    old, new = plant.node("a"), plant.node("b")
+    await old.start()
+    plant.write(30)
+    await old.follow()
+    await new.start()
+    return new
+
+
 def test_crashes_and_replays_end_in_the_master_s_state(sim_loop, plant):
     async def main():
         node = plant.node("a")
@@ -123,11 +133,7 @@ def test_peers_are_answered(sim_loop, plant):
 
 def test_a_switch_that_fails_leaves_an_open_store(sim_loop, plant, monkeypatch):
     async def main():
-        old, new = plant.node("a"), plant.node("b")
-        await old.start()
-        plant.write(30)
-        await old.follow()
-        await new.start()
+        new = await one_behind_another(plant)
         home = new.data._home
         switch = home.switch
 
@@ -151,11 +157,7 @@ def test_a_replica_that_can_not_be_caught_up_keeps_the_new_store(sim_loop, plant
     """Opened once more it would be locked: RocksDB lets nobody in twice."""
 
     async def main():
-        old, new = plant.node("a"), plant.node("b")
-        await old.start()
-        plant.write(30)
-        await old.follow()
-        await new.start()
+        new = await one_behind_another(plant)
         opened = 0
         first, home = new.data.store, new.data._home
         open_it = home.open

@@ -198,7 +198,7 @@ class Signer:
         mac = b2a_base64(key.digest(body), newline=False).translate(_URL_SAFE)
         text = b"%b.%b" % (body, mac[:_MAC_CHARS])
         if len(text) > CAPABILITY_BYTES_MAX:
-            raise _refused(errno.E2BIG, f"capability of {len(text)} bytes is too long")
+            raise CapabilityError(f"capability of {len(text)} bytes is too long", errno.E2BIG)
         return text.decode("ascii")
 
     def _add_key(self, node: str, generation: int) -> Mac:
@@ -251,10 +251,12 @@ class Verifier:
         if capability.expires_s - capability.issued_s > CAPABILITY_SECONDS_MAX:
             raise CapabilityError("capability claims too long a life")
         if now_s > capability.expires_s:
-            raise _refused(errno.ESTALE, f"capability expired {now_s - capability.expires_s} s ago")
+            raise CapabilityError(
+                f"capability expired {now_s - capability.expires_s} s ago", errno.ESTALE
+            )
         if capability.epoch < epoch_seen:
-            raise _refused(
-                errno.ESTALE, f"capability is of epoch {capability.epoch}, now is {epoch_seen}"
+            raise CapabilityError(
+                f"capability is of epoch {capability.epoch}, now is {epoch_seen}", errno.ESTALE
             )
         self.nonces.admit(capability.nonce, client, capability.expires_s, now_s)
         return capability
@@ -319,7 +321,7 @@ class GrantKeys:
         """Bytes for `Capability.grant`. Raises CapabilityError (E2BIG) above GRANT_BYTES_MAX."""
         payload = _encoder.encode(grant)
         if len(payload) + MAC_BYTES > GRANT_BYTES_MAX:
-            raise _refused(errno.E2BIG, f"grant of {len(payload)} bytes is too long")
+            raise CapabilityError(f"grant of {len(payload)} bytes is too long", errno.E2BIG)
         return payload + self._keys[0].digest(payload)
 
     def open(self, sealed: bytes) -> Grant:
@@ -339,9 +341,3 @@ class GrantKeys:
         if grant.version != GRANT_VERSION:
             raise CapabilityError(f"grant has unknown version {grant.version}")
         return grant
-
-
-def _refused(errno_value: int, text: str) -> CapabilityError:
-    error = CapabilityError(text)
-    error.errno = errno_value
-    return error

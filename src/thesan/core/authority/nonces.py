@@ -59,9 +59,8 @@ class NonceWindow:
             self._expire(now_s)
         elif expires_s < self._expired_to:
             # The clock was set back: this nonce may be one that was already forgotten.
-            error = CapabilityError("capability expired before the clock was set back")
-            error.errno = errno.ESTALE
-            raise error
+            text = "capability expired before the clock was set back"
+            raise CapabilityError(text, errno.ESTALE)
         if len(self._owners) >= self._count_max:
             raise CapabilityError("too many capabilities in use, try again later")
         self._owners[nonce] = client

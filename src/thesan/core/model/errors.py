@@ -253,11 +253,10 @@ class Unavailable(JournalError):
 class CapabilityError(ThesanError):
     """A capability that must not be honoured; `text` says why, without saying the secret."""
 
-    errno = errno.EACCES
-
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, number: int = errno.EACCES) -> None:
         super().__init__(text)
         self.text = text
+        self.errno = number
 
 
 class StoreError(ThesanError):

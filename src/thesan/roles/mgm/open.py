@@ -169,13 +169,11 @@ def _place_new(
     """Where the replicas go: not to hosts where the client was in vain. If those are all, to other
     filesystems of the hosts where only a disk was `full`."""
     topology = master.topology()
-    exclusions = [_NONE]
-    if "tried=" in client_cgi:
-        hosts = _tried_hosts(client_cgi)
-        exclusions = [topology.fsids_of_hosts(hosts)]
-        if full:
-            others = set(hosts).difference(_full_hosts(client_cgi))
-            exclusions.append(topology.fsids_of_hosts(others) | full)
+    tried = topology.fsids_of_hosts(_tried_hosts(client_cgi)) if "tried=" in client_cgi else _NONE
+    exclusions = [tried]
+    if full:
+        others = set(_tried_hosts(client_cgi)).difference(_full_hosts(client_cgi))
+        exclusions.append(topology.fsids_of_hosts(others) | full)
     geotag = _session(connection).geotag
     dice = master.dice.number()
     while True:

@@ -209,11 +209,16 @@ def test_a_member_of_another_cluster_is_not_used(play, fake):
     play(story)
 
 
-def test_a_token_is_fetched_and_fetched_again_when_it_is_refused(play, fake, tmp_path):
-    member = fake(1)
+def with_password(fake, tmp_path):
+    """A member that wants a token, and the file with the password for it."""
+    member, password = fake(1), tmp_path / "password"
     member.token = "first"
-    password = tmp_path / "password"
     password.write_text("secret\n")
+    return member, password
+
+
+def test_a_token_is_fetched_and_fetched_again_when_it_is_refused(play, fake, tmp_path):
+    member, password = with_password(fake, tmp_path)
 
     async def story():
         async with started(member, user="u", password_file=str(password)) as client:
@@ -235,10 +240,7 @@ def test_a_token_is_fetched_and_fetched_again_when_it_is_refused(play, fake, tmp
 
 def test_a_password_file_that_is_away_for_a_moment(play, fake, tmp_path):
     """As when a tool writes it anew: a call waits for it, and fails as one that nobody answers."""
-    member = fake(1)
-    member.token = "first"
-    password = tmp_path / "password"
-    password.write_text("secret\n")
+    member, password = with_password(fake, tmp_path)
 
     async def story():
         async with started(member, user="u", password_file=str(password)) as client:
