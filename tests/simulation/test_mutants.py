@@ -17,8 +17,9 @@ from thesan.roles.fst.recovery import Recovery
 from thesan.roles.fst.store import FsStore
 from thesan.roles.fst.sums import RunningSums
 from thesan.roles.mgm import commits as mgm_commits
+from thesan.roles.mgm.fst_links import FstLinks
 from thesan.roles.mgm.held import HeldAnswers
-from thesan.worlds.simulated.atlas import Fault, FaultKind
+from thesan.worlds.simulated.atlas import MASTER, Fault, FaultKind
 from thesan.worlds.simulated.cluster import Shape
 from thesan.worlds.simulated.disk import SimDisk
 from thesan.worlds.simulated.loop import START_SECONDS
@@ -29,10 +30,10 @@ def close_answered_before_commit(patch):
     """The FST answers a close when the data are durable, and commits afterwards."""
     deliver = Commits.deliver
 
-    async def later(self, commit, fid, own_fsid):
+    async def later(self, make, fid, own_fsid, *, is_new):
         async def work():
             await asyncio.sleep(0.2)
-            await deliver(self, commit, fid, own_fsid)
+            await deliver(self, make, fid, own_fsid, is_new=is_new)
 
         asyncio.get_running_loop().create_task(work())
 
@@ -120,15 +121,15 @@ def resend_not_recognised(patch):
 
 def new_id_for_each_sending(patch):
     """The client gives operations no id."""
-    patch.setattr(Filesystem, "_op_cgi", lambda self: "")
+    patch.setattr(Filesystem, "_op_cgi", lambda self, op_id="": "")
 
 
 def second_replica_not_registered(patch):
     """The MGM registers the first replica only; the others are nobody's."""
     good = mgm_commits._good_replicas
 
-    def first_only(message, grant):
-        what, locations = good(message, grant)
+    def first_only(message, grant, fsids):
+        what, locations = good(message, grant, fsids)
         return what, locations[:1]
 
     def without_lost(**fields):
@@ -137,6 +138,23 @@ def second_replica_not_registered(patch):
     op = mgm_commits.CommitFile
     patch.setattr(mgm_commits, "_good_replicas", first_only)
     patch.setattr(mgm_commits, "CommitFile", without_lost)
+
+
+def late_messages_taken(patch):
+    """The MGM takes what an FST sent on a connection that it has replaced since."""
+    patch.setattr(FstLinks, "check", lambda self, node, connection: None)
+
+
+def _long_cuts() -> RunSettings:
+    """FSTs lose sight of the master for so long that they connect anew; much is removed at once."""
+    dice = random.Random(3)
+    plan, at = [], 1.0
+    while at < 120.0:
+        length = dice.choice((dice.uniform(3.0, 4.0), dice.uniform(6.0, 9.0)))
+        targets = (MASTER, f"fst{dice.randint(1, 3)}")
+        plan.append(Fault(at, length, FaultKind.CUT, targets))
+        at += length + dice.uniform(4.0, 9.0)
+    return RunSettings(seconds=125.0, pause_mean=0.1, churn=True, plan=tuple(plan))
 
 
 def _resets() -> RunSettings:
@@ -173,6 +191,7 @@ MUTANTS = {
     resend_not_recognised: (1, _resets()),
     new_id_for_each_sending: (0, _resets()),
     second_replica_not_registered: (0, DRAWN),
+    late_messages_taken: (0, _long_cuts()),
 }
 """Planted bug -> a seed that saw it, and what the runs are like."""
 

@@ -14,12 +14,18 @@ SECONDS = 30.0
 SEEDS = int(os.environ.get("THESAN_STORM_SEEDS", "2"))
 
 
-def _plan(seed: int, kind: FaultKind, targets: list[tuple[str, ...]], gap: float) -> list[Fault]:
+LENGTHS = {"long-cut": (3.0, 9.0)}
+"""Seconds that a fault of a storm lasts, where they are not `SHORT`."""
+SHORT = (0.05, 1.5)
+
+
+def _plan(seed: int, storm: str) -> list[Fault]:
     """Faults of one kind, each some seconds after the last."""
+    kind, targets, gap = STORMS[storm]
     dice = random.Random(f"{seed} storm")
     faults, at = [], 1.0
     while at < SECONDS:
-        length = dice.uniform(0.05, 1.5)
+        length = dice.uniform(*LENGTHS.get(storm, SHORT))
         slip = dice.choice([0.0, dice.expovariate(300.0)])
         where = dice.choice(targets)
         faults.append(Fault(at, length, kind, where, "/disk1", dice.randint(1, 25), slip))
@@ -44,6 +50,7 @@ STORMS = {
     "client-kill": (FaultKind.CLIENT_KILL, [(name,) for name in CLIENTS], 0.5),
     "reset": (FaultKind.RESET, LINKS, 0.2),
     "cut": (FaultKind.CUT_ONE_WAY, [(a, b) for a in FSTS for b in (MASTER, *CLIENTS)], 0.5),
+    "long-cut": (FaultKind.CUT, [(MASTER, name) for name in FSTS], 6.0),
     "journal": (FaultKind.JOURNAL, [("mgm1",)], 0.5),
     "full-disk": (FaultKind.FULL_DISK, [(name,) for name in FSTS], 0.5),
     "slow-disk": (FaultKind.SLOW_DISK, [(name,) for name in FSTS], 0.5),
@@ -54,7 +61,7 @@ STORMS = {
 def test_storms(storm):
     red = []
     for seed in range(SEEDS):
-        plan = _plan(seed, *STORMS[storm])
+        plan = _plan(seed, storm)
         outcome = run(f"{storm} {seed}", RunSettings(seconds=SECONDS, plan=tuple(plan)))
         if not outcome.ok:
             red.append(str(outcome))

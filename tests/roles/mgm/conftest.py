@@ -62,6 +62,9 @@ class Peer:
         self.is_closed = True
         self._arrived.set()
 
+    def abort(self) -> None:
+        self.close()
+
     async def wait(self) -> None:
         if not self.is_closed:
             await self._arrived.wait()
@@ -139,9 +142,13 @@ class Bench:
         self.run(asyncio.sleep(seconds))
 
     # -- requests ------------------------------------------------------------------------------
-    def peer(self, who: Identity = ROOT) -> Peer:
+    def peer(self, who: Identity = ROOT, login: int = 0) -> Peer:
+        """`login`: which one it was, where that matters."""
+
         async def make() -> Peer:
-            return Peer(who)
+            peer = Peer(who)
+            peer.state.number = login
+            return peer
 
         return self.run(make())
 
@@ -172,6 +179,8 @@ class Bench:
             return answer
 
         data = self.run(call())
+        if peer.is_closed:
+            raise ConnectionResetError
         frames = peer.frames[before:] + frames_of(data)
         assert {sid for sid, _, _ in frames} == {request.sid}
         return frames[-1][1], b"".join(body for _, _, body in frames)
@@ -203,10 +212,10 @@ class Bench:
             now_s=self.mgm.master.now_unix(),
         )
 
-    def control(self, message: Any, who: Identity = FST) -> Any:
+    def control(self, message: Any, who: Identity = FST, peer: Peer | None = None) -> Any:
         """Reply to a control message; OperationError when it is an error."""
         query = Query(b"\0\7", QueryCode.OPAQUE, args=messages.encode_request(message))
-        status, body = self.ask(query, who)
+        status, body = self.ask(query, who, peer)
         if status == Status.ERROR:
             code, text = parse_error(body)
             raise OperationError(errno_of(code), text)
@@ -299,7 +308,9 @@ class Bench:
         self.commit(capability, size)
         return capability.fid
 
-    def commit(self, capability: Capability, size: int = 10, **changes: Any) -> Any:
+    def commit(
+        self, capability: Capability, size: int = 10, peer: Peer | None = None, **changes: Any
+    ) -> Any:
         """The commit that follows from a capability."""
         fsids = (capability.fsid, *(replica.fsid for replica in capability.replicas))
         values = {
@@ -307,9 +318,10 @@ class Bench:
             "grant": capability.grant,
             "replicas": [messages.ReplicaCommit(fsid, size, 0x11, 0x22) for fsid in fsids],
             "mtime_ns": 1_700_000_000 * 10**9,
+            "epoch": self.mgm.master.epoch,
             **changes,
         }
-        return self.control(messages.Commit(**values))
+        return self.control(messages.Commit(**values), peer=peer)
 
 
 class Trio:

@@ -5,10 +5,13 @@ import errno
 import msgspec
 import pytest
 
-from thesan.core.control.messages import Commit, FileOp, ReplicaCommit
+from thesan.core.control.messages import Commit, FileOp, ReplicaCommit, encode_request
 from thesan.core.model.errors import OperationError
-from thesan.core.wire.numbers import OpenFlag
-from thesan.core.wire.requests import FAttr, Mkdir, Mv, Open, Rm, Rmdir, Stat
+from thesan.core.wire.bodies import parse_redirect
+from thesan.core.wire.numbers import OpenFlag, QueryCode, Status
+from thesan.core.wire.requests import FAttr, Mkdir, Mv, Open, Query, Rm, Rmdir, Stat
+
+from .conftest import FST
 
 SID = b"\0\1"
 NEW = int(OpenFlag.UPDATE | OpenFlag.NEW)
@@ -334,3 +337,17 @@ def test_a_size_that_the_directory_forbids(pair) -> None:
     status = pair.errno(Open(SID, "/d/f", "oss.asize=101", options=NEW))
     assert status == errno.ENODEV
     assert msgspec.structs.asdict(ticket)["booking_size"] == 0
+
+
+def test_a_commit_that_was_sent_before_this_mastership_is_sent_again(pair) -> None:
+    """It may have waited in a dead line while another master had it, and the file was removed."""
+    ticket = pair.capability(Open(SID, "/f", options=NEW))
+    message = Commit(ticket.node, ticket.grant, [ReplicaCommit(ticket.fsid, 1, 1, 1)], 0, epoch=0)
+    query = Query(SID, QueryCode.OPAQUE, args=encode_request(message))
+    status, body = pair.ask(query, FST)
+    assert status == Status.REDIRECT
+    target = parse_redirect(body)
+    assert (target.host, target.port, target.cgi) == ("mgm", 1094, "mgm.epoch=1")
+    assert pair.errno(Stat(SID, "/f")) == errno.ENOENT
+    pair.commit(ticket, 10)
+    assert pair.stat("/f").size == 10

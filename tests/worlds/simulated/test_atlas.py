@@ -53,7 +53,15 @@ def test_a_single_mgm_is_not_asked_for_what_it_can_not_do():
     stage = a_stage(("mgm1",))
     faults = [fault for seed in range(200) for fault in plan(random.Random(seed), 30.0, stage)]
     assert {fault.kind for fault in faults} == set(FaultKind) - NEEDS_STANDBY
-    assert max(fault.seconds for fault in faults) <= 8.0
+    cuts = {FaultKind.CUT, FaultKind.CUT_ONE_WAY}
+    assert max(fault.seconds for fault in faults if fault.kind not in cuts) <= 8.0
+
+
+def test_some_cuts_are_so_long_that_their_ends_connect_anew():
+    faults = [fault for seed in range(200) for fault in plan(random.Random(seed), 30.0, a_stage())]
+    cuts = [fault.seconds for fault in faults if fault.kind is FaultKind.CUT]
+    assert min(cuts) < 0.5
+    assert sum(seconds > 4.0 for seconds in cuts) > len(cuts) / 10
 
 
 def test_a_host_holds_an_mgm_and_an_fst():

@@ -17,8 +17,44 @@ def test_a_cut_holds_one_direction(pair):
     assert pair.client.data == b"passes"
     pair.network.heal("c", "s")
     pair.client.transport.write(b" and later")
-    pair.run(1)
+    pair.run(10)
+    assert pair.server.data == b"", "TCP doubles its pauses: it tries again 51 s after the cut"
+    pair.run(15)
     assert pair.server.data == b"held and later"
+
+
+def test_what_was_sent_into_a_cut_arrives_though_its_sender_has_closed(pair):
+    pair.network.cut("c", "s")
+    pair.client.transport.write(b"last words")
+    pair.run(1)
+    pair.client.transport.abort()
+    pair.run(1)
+    pair.network.heal("c", "s")
+    pair.run(5)
+    assert pair.server.data == b"last words"
+
+
+def test_what_was_sent_into_a_cut_arrives_though_its_sender_was_killed(pair):
+    pair.network.cut("c", "s")
+    pair.client.transport.write(b"last words")
+    pair.run(1)
+    pair.network.kill(pair.client_process)
+    pair.network.heal("c", "s")
+    pair.run(5)
+    assert pair.server.data == b"last words"
+
+
+def test_what_was_sent_into_a_cut_is_lost_with_the_power_of_its_sender(pair):
+    pair.network.cut("c", "s")
+    pair.client.transport.write(b"last words")
+    pair.run(1)
+    pair.client.transport.abort()
+    pair.run(0.1)
+    pair.network.power_off("c")
+    pair.network.power_on("c")
+    pair.network.heal("c", "s")
+    pair.run(20)
+    assert pair.server.data == b""
 
 
 def test_cuts_count(pair):
@@ -170,12 +206,17 @@ def test_a_bad_link_is_slow_and_loses_nothing_for_good(pair, bad):
 
 
 def test_a_reset_that_is_lost_on_a_dead_line_is_learned_by_keepalive(pair):
+    pair.client.transport.pause_reading()
+    pair.server.transport.write(b"unread: closing is a reset")
+    pair.run(1)
     pair.network.cut("c", "s")
+    pair.client.transport.write(b"of no more interest")
     pair.client.transport.abort()
     pair.run(5)
     pair.network.heal("c", "s")
     pair.run(5)
     assert pair.server.told == ["made"]
+    assert pair.server.data == b""
     pair.run(15)
     assert pair.server.told == ["made", "lost ConnectionResetError"]
 

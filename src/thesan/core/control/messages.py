@@ -23,6 +23,9 @@ OP_KEY: Final = "thesan.op"
 """Key in the CGI of an XRootD request: the client's id of the operation, as `op_id` below."""
 AGAIN_KEY: Final = "thesan.again"
 """Likewise, at an open for writing: this operation was tried before, with an unknown outcome."""
+EPOCH_KEY: Final = "mgm.epoch"
+"""In the CGI of a redirect to the master: the epoch of that master. Passed on, it says that the
+request was redirected already: no MGM redirects it a second time."""
 
 
 class Message(msgspec.Struct, gc=False, omit_defaults=True):
@@ -152,6 +155,7 @@ class Commit(Message, tag="commit"):
     failed_fsids: list[int] = msgspec.field(default_factory=list)
     """Replicas of the capability that could not be written."""
     epoch: int = 0
+    """Highest one that the FST had seen when it sent this; made anew for each sending."""
 
 
 class CommitReply(Message, tag="commit-ok"):

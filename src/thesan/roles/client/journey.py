@@ -1,7 +1,6 @@
 """One request on its way: where it goes next, what it carries, what is known of it so far."""
 
 import errno
-from typing import Final
 
 import msgspec
 
@@ -12,10 +11,6 @@ from thesan.core.wire import requests as rq
 from thesan.core.wire.bodies import Redirect
 from thesan.core.wire.numbers import QueryCode
 from thesan.roles.client.url import Endpoint, merge_cgi, parse_url, set_cgi
-
-EPOCH_KEY: Final = "mgm.epoch"
-"""CGI key of a standby's redirect to the master: the epoch of that master. Passed on, it says
-that the request was redirected already: no MGM redirects it a second time."""
 
 
 class Journey:

@@ -21,6 +21,7 @@ from typing import Final
 
 import msgspec
 
+from thesan.core.control.messages import EPOCH_KEY
 from thesan.core.model.errors import OperationError, Retry, WireError
 from thesan.core.model.limits import (
     CLIENT_BACKOFF_SECONDS,
@@ -40,7 +41,7 @@ from thesan.core.wire.client import Response
 from thesan.core.wire.numbers import Status
 from thesan.io.transport.client import Call, ClientConnection, GivenUp, error_of
 from thesan.roles.client.config import ClientConfig
-from thesan.roles.client.journey import EPOCH_KEY, Journey
+from thesan.roles.client.journey import Journey
 from thesan.roles.client.masters import Masters, News
 from thesan.roles.client.pool import Pool
 from thesan.roles.client.url import Endpoint

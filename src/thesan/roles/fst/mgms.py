@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
 from thesan.core.control.messages import (
+    EPOCH_KEY,
     Leader,
     Message,
     Reply,
@@ -143,7 +144,7 @@ class NotMaster(OperationError):
     def __init__(self, address: str, cgi: str = "") -> None:
         super().__init__(errno.EAGAIN, f"the master is {address}")
         self.address = address
-        epoch = parse_cgi(cgi).get("mgm.epoch", "")
+        epoch = parse_cgi(cgi).get(EPOCH_KEY, "")
         self.epoch = int(epoch) if epoch.isascii() and epoch.isdecimal() else 0
         """Epoch of that master, 0 when it was not named."""
 

@@ -20,6 +20,8 @@ import errno
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
+
 from thesan.core.authority.capability import Op
 from thesan.core.control.messages import (
     Commit,
@@ -168,11 +170,15 @@ class Recovery:
             try:
                 is_new = marker.op == Op.CREATE
                 await self._commits.deliver(
-                    partial(_itself, commit), marker.fid, store.fsid, is_new=is_new
+                    partial(self._stamped, commit), marker.fid, store.fsid, is_new=is_new
                 )
             except OperationError as error:
                 self._log.info("commit refused", fid=marker.fid, reason=error.text)
         return await self._ask(store, marker.fid)
+
+    def _stamped(self, commit: Commit) -> Commit:
+        """As it is sent now: an MGM takes none that may be left over from before its mastership."""
+        return msgspec.structs.replace(commit, epoch=self._epoch())
 
     async def _recommit(self, store: FsStore, marker: Marker) -> str:
         """A file that was changed in place, and whose last state nobody confirmed."""
@@ -230,10 +236,6 @@ class Recovery:
         finally:
             await disk.close(handle)
         return fmd
-
-
-def _itself(commit: Commit) -> Commit:
-    return commit
 
 
 def _same(one: Fmd, other: Fmd) -> bool:

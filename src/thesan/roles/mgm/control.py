@@ -9,6 +9,7 @@ from thesan.core.authority.commands import DAEMON_NOUN, FILE_NOUN, authorise
 from thesan.core.authority.vid import switch_role
 from thesan.core.control.messages import (
     ACT_AS,
+    EPOCH_KEY,
     MAGIC,
     Admin,
     Beat,
@@ -22,6 +23,7 @@ from thesan.core.control.messages import (
     encode_reply,
 )
 from thesan.core.leadership.records import HISTORY_SECTION, stories
+from thesan.core.model.addresses import split_address
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import Identity
 from thesan.core.namespace import queries
@@ -54,6 +56,7 @@ def control(master: Master, connection: ServerConnection, sid: bytes, body: byte
         return any_role.answer(master.process, connection, sid, message)
     if isinstance(message, Beat):
         authorise(DAEMON_NOUN, "beat", caller(connection))
+        master.process.fst_links.check(message.node, connection)
         master.process.note_beat(message, master.now_s())
     return handle_message(master, connection, sid, message)
 
@@ -73,7 +76,7 @@ def handle_message(
             return _send(master, connection, sid, taken)
         case Commit():
             authorise(DAEMON_NOUN, "commit", who)
-            return _send(master, connection, sid, commit(master, message))
+            return _commit(master, connection, sid, message)
         case Inquire():
             authorise(DAEMON_NOUN, "inquire", who)
             return _send(master, connection, sid, fsts.inquire(master, message))
@@ -94,9 +97,20 @@ def _send(master: Master, connection: ServerConnection, sid: bytes, reply: Reply
     return master.pipeline.answer_at_head(connection, data)
 
 
+def _commit(master: Master, connection: ServerConnection, sid: bytes, message: Commit) -> Answer:
+    """One that was sent before this mastership may be late, and done under another one since. If
+    it is not, the FST sends it again as soon as it knows of this one."""
+    master.process.fst_links.check(message.node, connection)
+    if message.epoch < master.epoch:
+        host, port = split_address(master.address)
+        return responses.redirect(sid, host, port, f"{EPOCH_KEY}={master.epoch}")
+    return _send(master, connection, sid, commit(master, message))
+
+
 def _register(
     master: Master, connection: ServerConnection, sid: bytes, message: FsRegister
 ) -> Answer:
+    master.process.fst_links.check(message.node, connection)
     ops, reply = fs.register(master.context, message, caller(connection))
     master.submit_all(ops)
     if ops:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from thesan.core.authority.commands import DAEMON_NOUN, FILE_NOUN, authorise, find
 from thesan.core.control.messages import (
+    EPOCH_KEY,
     MAGIC,
     Admin,
     Beat,
@@ -46,8 +47,6 @@ ANY_KEY: Final = "thesan.any"
 """`thesan.any=1` in the CGI of a read: a standby's answer will do."""
 SEQ_KEY: Final = "thesan.seq"
 """Newest journal entry that the client has seen: it is not shown anything older."""
-EPOCH_KEY: Final = "mgm.epoch"
-"""In the CGI of a redirect to the master: this epoch's."""
 _PERHAPS_YOUNG: Final = (errno.ENOENT, errno.EADDRNOTAVAIL)
 _WRITES: Final = int(
     OpenFlag.DELETE | OpenFlag.NEW | OpenFlag.UPDATE | OpenFlag.APPEND | OpenFlag.WRITE_ONLY
@@ -143,6 +142,7 @@ class Front:
         message = decode_request(request.args)
         if isinstance(message, Beat):
             authorise(DAEMON_NOUN, "beat", caller(connection))
+            process.fst_links.check(message.node, connection)
             process.note_beat(message, process.now_s())
             if standby is None:
                 return responses.ok(request.sid, encode_reply(process.standby_reply(message)))

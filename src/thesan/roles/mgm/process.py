@@ -30,6 +30,7 @@ from thesan.roles.mgm.admin.context import MgmState
 from thesan.roles.mgm.config import MgmConfig
 from thesan.roles.mgm.data import MgmData
 from thesan.roles.mgm.figures import Figures
+from thesan.roles.mgm.fst_links import FstLinks
 from thesan.roles.mgm.names import Names
 from thesan.roles.mgm.observer import Observer
 from thesan.roles.mgm.order import Order
@@ -110,6 +111,7 @@ class Process:
         """Last one whose effect is on the own disk."""
         self.data: MgmData | None = None
         """Segments, checkpoints and seeding; None: this MGM has a store only."""
+        self.fst_links = FstLinks(world.log)
         self.beats: dict[str, tuple[Beat, float]] = {}
         """Last beat of each FST and when it came (monotonic), in whatever role."""
         self.watchers = Watchers(self.leader)

@@ -31,6 +31,8 @@ _CAN_BE_OPEN: Final = "none"
 class Session(msgspec.Struct):
     """What the MGM keeps of one connection, in `ServerConnection.state`."""
 
+    number: int = 0
+    """Grows with each login."""
     prot: str = ""
     """Protocol of the proof, empty until there is one."""
     name: str = ""
@@ -57,6 +59,7 @@ class Sessions:
         self._names = names
         self._rules: VidRules = NO_RULES
         self._known: dict[ServerConnection, Session] = {}
+        self._logins = 0
 
     def __len__(self) -> int:
         return len(self._known)
@@ -76,7 +79,9 @@ class Sessions:
     def login(self, connection: ServerConnection, request: Login, now_s: float) -> bytes:
         """Answer a login: let in, or ask for one of the security protocols."""
         app = parse_cgi(request.token.decode(errors="replace")).get("xrd.appname", "")
-        session = Session(app="".join(filter(str.isprintable, app))[:_APP_LENGTH_MAX])
+        app = "".join(filter(str.isprintable, app))[:_APP_LENGTH_MAX]
+        self._logins += 1
+        session = Session(number=self._logins, app=app)
         connection.state = session
         self._known[connection] = session
         offers = []

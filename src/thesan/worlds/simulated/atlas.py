@@ -140,6 +140,11 @@ MASTER: Final = "master"
 """A target: whichever MGM is master when the fault begins."""
 PAUSE_SECONDS: Final = (3.0, 30.0)
 """An MGM that sleeps: at least long enough for another one to take over."""
+LONG_CUT_SECONDS: Final = 1.5
+"""A cut that is drawn longer than this is a long one:"""
+LONG_CUT_STRETCH: Final = 3.0
+"""so many times as long. Its ends connect anew before it is over, and what they sent into the dead
+line comes after what they send then."""
 
 
 @dataclass(frozen=True)
@@ -218,14 +223,11 @@ def _draw(dice: random.Random, kind: FaultKind, seconds: float, stage: Stage) ->
             targets = (_mgm(dice, stage), dice.choice(stage.fsts))
         case FaultKind.FST_KILL | FaultKind.FST_POWER | FaultKind.FST_PAUSE:
             targets = (dice.choice(stage.fsts),)
-        case (
-            FaultKind.CUT
-            | FaultKind.CUT_ONE_WAY
-            | FaultKind.DELAY
-            | FaultKind.LOSS
-            | FaultKind.LATE
-            | FaultKind.RESET
-        ):
+        case FaultKind.CUT | FaultKind.CUT_ONE_WAY:
+            targets = _link(dice, stage)
+            if length > LONG_CUT_SECONDS:
+                length *= LONG_CUT_STRETCH
+        case FaultKind.DELAY | FaultKind.LOSS | FaultKind.LATE | FaultKind.RESET:
             targets = _link(dice, stage)
         case FaultKind.ISOLATE:
             targets = (dice.choice([_mgm(dice, stage), *stage.clients]),)

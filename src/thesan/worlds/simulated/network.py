@@ -1,7 +1,9 @@
 """The simulated network: machines, links with latency, cuts, and how connections come about.
 
 Segments of one direction of one connection arrive in order; everything else is in seeded disorder.
-A cut link holds segments until it heals, as retransmission does. Names and addresses both resolve.
+What meets a cut link is sent again in growing pauses, as TCP does: it arrives some time after the
+link has healed, and also when its sender has closed the connection or died meanwhile. Names and
+addresses both resolve.
 """
 
 import asyncio
@@ -25,10 +27,10 @@ if TYPE_CHECKING:
 
 SYN_PAUSES_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """Linux' tcp_syn_retries of 6: a connect to silence fails after 127 s."""
-RETRANSMIT_SECONDS_MAX: Final = 0.4
-"""A healed link delivers what it held within this time, when cuts are short."""
 RETRANSMIT_SECONDS_MIN: Final = 0.2
 """Linux' least retransmission timeout; doubled for each loss of the same packet."""
+RETRANSMIT_SECONDS_MAX: Final = 120.0
+"""Linux' TCP_RTO_MAX."""
 RETRANSMIT_SECONDS_STOP: Final = 6.4
 """The simulation loses no packet more often than this timeout stands for."""
 LATE_SECONDS: Final = (0.5, 4.0)
@@ -76,6 +78,8 @@ class Network:
         self._delays: dict[tuple[str, str], float] = {}
         self._bad: dict[tuple[str, str], BadLink] = {}
         self._process_count = 0
+        self._holding: dict[SimSocket, None] = {}
+        """Sockets, closed ones too, with segments that a cut holds."""
         self._watches: list[tuple[str, int, asyncio.Future[None]]] = []
 
     # -- machines and processes ----------------------------------------------------------------
@@ -184,14 +188,41 @@ class Network:
 
     # -- segments ------------------------------------------------------------------------------
     def transmit(self, socket: SimSocket, segment: Segment) -> None:
-        """Send a segment to the peer; a cut holds it."""
+        """Send a segment to the peer; a cut holds it. A reset is said once, and what was to be sent
+        before it is thrown away."""
+        if segment is Signal.RST:
+            socket.held.clear()
+            self._holding.pop(socket, None)
+            if self.is_cut(socket.machine, socket.peer.machine):
+                return
         if socket.held or self.is_cut(socket.machine, socket.peer.machine):
+            if not socket.held:
+                self._holding[socket] = None
+                self._retransmit_later(socket, RETRANSMIT_SECONDS_MIN)
             socket.held.append(segment)
             return
+        self._send(socket, segment)
+
+    def _send(self, socket: SimSocket, segment: Segment) -> None:
         size = len(segment) if isinstance(segment, bytes) else 0
         now = self._loop.now
         when = now + self._latency(socket.machine, socket.peer.machine, size)
         self._send_at(socket, segment, when)
+
+    def _retransmit_later(self, socket: SimSocket, pause: float) -> None:
+        self._loop.outside_at(self._loop.now + pause, self._retransmit, socket, pause)
+
+    def _retransmit(self, socket: SimSocket, pause: float) -> None:
+        """The kernel tries again, also for a process that closed the connection or is dead."""
+        if socket not in self._holding:
+            return  # its machine has lost its power
+        if self.is_cut(socket.machine, socket.peer.machine):
+            self._retransmit_later(socket, min(2 * pause, RETRANSMIT_SECONDS_MAX))
+        else:
+            del self._holding[socket]
+            held, socket.held = socket.held, []
+            for segment in held:
+                self._send(socket, segment)
 
     def _send_at(self, socket: SimSocket, segment: Segment, when: float) -> None:
         when = max(when, socket.arrival_last)
@@ -304,21 +335,12 @@ class Network:
         self._fault(f"cut {source} > {target}")
 
     def heal(self, source: str, target: str) -> None:
-        """Undo one cut; what was held arrives within a retransmission time."""
+        """Undo one cut; what was held arrives when TCP tries again: soon after a short cut."""
         left = self._cuts.pop((source, target), 0) - 1
         if left > 0:
             self._cuts[source, target] = left
             return
         self._fault(f"heal {source} > {target}")
-        for socket in list(self.machine(source).sockets):
-            if socket.peer.machine.name == target:
-                self._send_held(socket)
-
-    def _send_held(self, socket: SimSocket) -> None:
-        held, socket.held = socket.held, []
-        when = self._loop.now + self._random.uniform(0.0, RETRANSMIT_SECONDS_MAX)
-        for segment in held:
-            self._send_at(socket, segment, when)
 
     def delay(self, source: str, target: str, seconds: float) -> None:
         """Add to the latency of one direction; 0 ends it."""
@@ -397,6 +419,9 @@ class Network:
         machine.vanished.extend(machine.sockets)
         for socket in list(machine.sockets):
             socket.vanish()
+        for socket in [socket for socket in self._holding if socket.machine is machine]:
+            del self._holding[socket]
+            socket.held.clear()
 
     def power_on(self, name: str) -> None:
         """The machine is back: what its peers resend to lost connections is answered by RST."""

@@ -63,7 +63,7 @@ class SimSocket:
         self.arrival_last = 0.0
         """Segments of one direction arrive in order."""
         self.held: list[Segment] = []
-        """Waiting for a cut link to heal; TCP goes on retransmitting."""
+        """Not arrived for a cut; TCP goes on retransmitting, whatever became of the process."""
         self.unanswered = False
         """Something was sent to a peer that vanished."""
 
