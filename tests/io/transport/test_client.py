@@ -437,6 +437,9 @@ def test_a_server_without_the_key_is_refused(loop_run):
         with pytest.raises(OperationError, match="did not prove") as caught:
             await dialled(bench, methods=(thk_method(bench),))
         assert caught.value.errno == errno.EBADE
+        Thk(bench, proof=b"f" * 32)
+        with pytest.raises(OperationError, match="did not prove"):
+            await dialled(bench, methods=(thk_method(bench), credentials.unix("me", "us")))
 
     loop_run(test)
 

@@ -24,7 +24,7 @@ from thesan.core.control.messages import (
 )
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import NOBODY
-from thesan.core.model.paths import parse_cgi
+from thesan.core.model.paths import parse_cgi, split_cgi
 from thesan.core.wire import bodies, responses
 from thesan.core.wire import requests as rq
 from thesan.core.wire.fattr import FAttrResult, build_fattr, build_fattr_list
@@ -247,7 +247,7 @@ class Mgm(Daemon):
 
     def on_query(self, connection, request):
         if request.infotype == QueryCode.CHECKSUM:
-            data = self.node(request.args.decode().partition("?")[0]).data or b""
+            data = self.node(split_cgi(request.args.decode())[0]).data or b""
             value = f"{zlib.adler32(data):08x}"
             return responses.ok(request.sid, bodies.build_checksum("adler32", value))
         if request.infotype == QueryCode.CONFIG:

@@ -317,3 +317,68 @@ def test_mutations_over_resets_happen_once(machines_run, seed):
         assert sorted(cluster.names) == ["/", *sorted(f"/e{n}" for n in range(0, 20, 2))]
 
     machines_run(test, seed=seed)
+
+
+def test_a_reader_leaves_an_mgm_that_only_says_wait(cluster_run):
+    """A standby that is cut off from the journal says so for as long as it is."""
+
+    async def test(cluster):
+        cluster.put("/f", b"data")
+        idle, other = cluster.mgms
+        idle.fail(object, lambda _, request: responses.wait(request.sid, 1, "behind"), times=99)
+        fs = cluster.connect(any_mgm=True, patience_seconds=20.0)
+        assert (await fs.stat("/f")).size == 4
+        assert other.seen
+
+    cluster_run(test, mgms=2)
+
+
+def test_an_open_that_nobody_waits_for_leaves_no_handle(cluster_run):
+    async def test(cluster):
+        cluster.put("/f", b"data")
+        fst = cluster.fsts[0]
+        fs = cluster.connect()
+        connections = []
+
+        def slowly(connection, request):
+            connections.append(connection)
+            later = asyncio.get_running_loop().call_later
+            later(0.1, lambda: connection.reply(fst.on_open(connection, request)))
+
+        for mode in ("r", "w"):
+            fst.fail(rq.Open, slowly)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await fs.open("/f", mode)
+        await asyncio.sleep(0.2)
+        assert [connection.is_closed for connection in connections] == [True, True]
+
+    cluster_run(test)
+
+
+def test_an_open_that_is_given_up_does_not_break_other_files(cluster_run):
+    async def test(cluster):
+        cluster.put("/f", b"data")
+        fst = cluster.fsts[0]
+        async with await cluster.connect().open("/f") as file:
+            pass
+        fs = cluster.connect()
+        async with await fs.open("/f") as file:
+            fst.fail(rq.Open, lambda connection, request: None)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await fs.open("/f")
+            assert bytes(await file.read()) == b"data"
+            assert file.recoveries == 0
+
+    cluster_run(test)
+
+
+def test_a_mutation_that_was_lost_on_a_fresh_connection_may_be_done(cluster_run):
+    async def test(cluster):
+        cluster.mgm.fail(rq.Mkdir, lambda connection, _: connection.abort(), times=99)
+        with pytest.raises(OperationError) as caught:
+            await cluster.connect(patience_seconds=0.3).mkdir("/d")
+        assert caught.value.retry is Retry.SAME_ID
+
+    cluster_run(test)

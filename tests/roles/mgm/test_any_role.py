@@ -2,6 +2,7 @@
 
 import errno
 
+import msgspec
 import pytest
 
 from thesan.core.control.messages import (
@@ -23,6 +24,8 @@ def test_before_there_is_anything_to_serve(cold, alice) -> None:
     leader = cold.control(Watch(), alice)
     assert (leader.master_address, leader.role, leader.mgms) == ("", "starting", ["mgm:1094"])
     reply = cold.control(BEAT)
+    assert (reply.epoch, reply.master_address) == (0, ""), "hearsay: it may have been proposed only"
+    reply = cold.control(msgspec.structs.replace(BEAT, role="master"))
     assert (reply.epoch, reply.master_address) == (3, "")
     cold.stop()
 

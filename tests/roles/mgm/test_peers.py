@@ -47,6 +47,22 @@ async def states_of(bench):
     return bench.mgm.process.mgm_states()
 
 
+def test_a_line_that_we_gave_up_says_nothing_of_the_process_behind_it(trio) -> None:
+    """The MGM lives, and only the way to it is dark: it has its whole time to be heard of."""
+    trio.start()
+    master = trio.until_master()
+    trio.sleep(3)
+    others = [bench for bench in trio.benches if bench is not master]
+    for bench in others:
+        trio.loop.network.cut(bench.name, master.name)
+        trio.loop.network.cut(master.name, bench.name)
+    for _ in range(60):
+        trio.sleep(0.1)
+        for bench in others:
+            peers = {peer.address: peer for peer in bench.mgm.process.peers.all()}
+            assert not peers[f"{master.name}:1094"].is_gone
+
+
 def test_who_says_that_it_is_not_master_has_resigned_if_it_knows_the_epoch(trio) -> None:
     trio.start()
     trio.until_master()

@@ -4,6 +4,8 @@ import pytest
 
 from thesan.core.control.messages import Beat, NodeReport
 from thesan.core.model import limits
+from thesan.core.model.ids import Epoch
+from thesan.roles.mgm.peers import CLAIMING
 
 
 @pytest.mark.parametrize(
@@ -77,3 +79,35 @@ async def is_patient(master) -> bool:
 
 async def filesystems(master):
     return list(master.topology().filesystems.values())
+
+
+def test_an_epoch_that_was_only_proposed_is_told_to_nobody(trio) -> None:
+    """FSTs and clients obey nothing below what they heard: they would be lost to the master."""
+    trio.start()
+    master = trio.until_master()
+    trio.sleep(3)
+    standby = next(bench for bench in trio.benches if bench is not master)
+    process = standby.mgm.process
+    process.highest_epoch = 99
+    process.observer.living_owner = lambda: None
+    assert (process.leader().epoch, process.leader().master_address) == (1, "")
+    assert process.standby_reply(Beat("a:1", "b", NodeReport(), [])).epoch == 1
+
+
+def test_who_only_asks_for_the_journal_is_no_master_yet(bench) -> None:
+    process = bench.mgm.process
+    process.resign()
+    process.propose(Epoch(7))
+    said = process._myself()
+    assert (said.role, said.epoch, process.seen_epoch) == (CLAIMING, 7, 1)
+    process.claimed()
+    said = process._myself()
+    assert (said.role, said.epoch, process.seen_epoch) == ("master", 7, 7)
+
+
+def test_a_master_whom_an_fst_obeys_no_more_claims_anew_above_it(bench) -> None:
+    bench.beat(1)
+    bench.control(Beat("fst1:1095", "b", NodeReport(), [], epoch=9))
+    bench.sleep(10)
+    assert bench.mgm.master is not None
+    assert bench.mgm.master.epoch == 10

@@ -31,7 +31,7 @@ from thesan.core.wire.bodies import (
     parse_wait,
     security_protocols,
 )
-from thesan.core.wire.client import ClientSession, Response
+from thesan.core.wire.client import ClientSession, Response, State
 from thesan.core.wire.numbers import NO_SID, Ability, ProtocolFlag, Status
 from thesan.io.transport.credentials import Method
 from thesan.io.transport.outbox import Outbox
@@ -84,6 +84,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._vigil = Vigil(self, silence_seconds_max)
         self.lost: asyncio.Future[None] = self._loop.create_future()
         """Done when the connection is gone."""
+        self.is_given_up = False
+        """It ended by our own `abort`, not by its peer."""
 
     def __repr__(self) -> str:
         return f"<ClientConnection {self.host}:{self.port}>"
@@ -180,6 +182,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         """Drop the connection; `reason` is said in the errors."""
         self._reason = reason
         if self._outbox is not None:
+            self.is_given_up = True
             self._outbox.abort()
 
     # -- login ---------------------------------------------------------------------------------
@@ -212,7 +215,8 @@ class ClientConnection(asyncio.BufferedProtocol):
                     await self._prove(method, offered[method.name], deadline)
                     return
                 except OperationError as error:
-                    if self.is_closed or error.errno == errno.ETIMEDOUT:
+                    is_over = self._session.state is State.READY
+                    if is_over or self.is_closed or error.errno == errno.ETIMEDOUT:
                         raise
                     failure = error
         raise failure

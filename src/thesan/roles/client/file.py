@@ -7,19 +7,15 @@ roles.client.replay), a large one by whoever has its bytes (roles.client.transfe
 """
 
 import asyncio
-import contextlib
 import errno
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Final
 
-import msgspec
-
 from thesan.core.control.messages import AGAIN_KEY
 from thesan.core.model.errors import OperationError, Retry, WireError
 from thesan.core.model.limits import (
-    COPY_TRIES_MAX,
     PAGE_BYTES,
     PAGE_TRIES_MAX,
 )
@@ -28,17 +24,17 @@ from thesan.core.wire.bodies import (
     Redirect,
     StatInfo,
     parse_open,
-    parse_readv,
     parse_stat,
 )
 from thesan.core.wire.client import Response
 from thesan.core.wire.numbers import NO_SID, OpenFlag, PageFlag, ProtocolFlag, Status
 from thesan.core.wire.pages import interleave
 from thesan.io.tasks import TaskOwner
-from thesan.io.transport.client import ClientConnection, error_of
+from thesan.io.transport.client import error_of
 from thesan.roles.client.answers import redirect_of, wait_seconds
-from thesan.roles.client.ranges import groups
-from thesan.roles.client.replay import Replay, is_committed, play
+from thesan.roles.client.place import Place, close_quietly
+from thesan.roles.client.ranges import groups, vector_parts
+from thesan.roles.client.replay import Replay, begin_anew, is_committed
 from thesan.roles.client.router import ELSEWHERE, Body, Router
 from thesan.roles.client.url import Endpoint, set_cgi
 
@@ -54,15 +50,6 @@ _PAGES_VERSION_MIN: Final = 0x511
 
 Build = Callable[[int], rq.Request]
 """Makes the request for a file handle."""
-
-
-class _Place(msgspec.Struct):
-    """Where the file is open now."""
-
-    endpoint: Endpoint
-    connection: ClientConnection
-    handle: int
-    pages: bool
 
 
 class _Committed(Exception):
@@ -92,7 +79,7 @@ class File:
         self._is_closing = False
         self._is_dear = not is_readonly and self._replay is None
         """Losing its FST loses what was written: a silent host gets more time."""
-        self._place: _Place | None = None
+        self._place: Place | None = None
         self._lock = asyncio.Lock()
         self._tasks = TaskOwner(f"file {request.path}")
         self._loop = asyncio.get_running_loop()
@@ -108,7 +95,7 @@ class File:
 
     async def _open(
         self, deadline: float, tried: dict[str, str], redirect: Redirect | None
-    ) -> _Place:
+    ) -> Place:
         router = self._router
         answer = await router.ask(
             self._request,
@@ -130,7 +117,7 @@ class File:
             and bool(server.flags & ProtocolFlag.SUPPORTS_PGRW)
         )
         router.pool.hold(answer.endpoint, answer.connection, is_upload=self._is_dear)
-        return _Place(answer.endpoint, answer.connection, handle, pages)
+        return Place(answer.endpoint, answer.connection, handle, pages)
 
     def can_begin_again(self) -> None:
         """The writer has everything that it writes: nothing need be kept of it here."""
@@ -143,14 +130,14 @@ class File:
             self._is_dear = True
             self._open_place().connection.uploads += 1
 
-    def _leave(self) -> _Place | None:
+    def _leave(self) -> Place | None:
         """Forget the place. Its connection may be closed by the pool now."""
         place, self._place = self._place, None
         if place is not None:
             self._router.pool.release(place.endpoint, place.connection, is_upload=self._is_dear)
         return place
 
-    def _open_place(self) -> _Place:
+    def _open_place(self) -> Place:
         if self._place is None:
             raise OperationError(errno.EBADF, f"{self.path} is not open")
         return self._place
@@ -186,8 +173,10 @@ class File:
                 await self._lost(place, error, deadline, tried, "srverr")
                 continue
             match response.status:
-                case Status.OK:
+                case Status.OK if await self._counts(place):
                     return response
+                case Status.OK:
+                    continue
                 case Status.WAIT:
                     seconds = wait_seconds(response)
                     await asyncio.sleep(min(seconds, deadline - self._loop.time()))
@@ -201,9 +190,19 @@ class File:
                         raise failure
                     await self._lost(place, failure, deadline, tried, word)
 
+    async def _counts(self, place: Place) -> bool:
+        """Whether an ok from there is one for this file. While an upload is begun anew elsewhere
+        it is not: what the old FST takes late is not in the new upload, and is sent there."""
+        if self._is_readonly or self._is_closing:
+            return True
+        if self._lock.locked():
+            async with self._lock:
+                pass
+        return self._place is place
+
     async def _lost(
         self,
-        place: _Place,
+        place: Place,
         error: OperationError,
         deadline: float,
         tried: dict[str, str],
@@ -214,30 +213,60 @@ class File:
             replay = self._replay
             if replay is None:
                 raise error
-            if self._is_closing and await is_committed(self._router, self.path, replay, deadline):
-                raise _Committed
+            await self._unless_committed(deadline)
         tried[place.endpoint.host] = word
-        await self._move(place, deadline, tried, None)
+        try:
+            await self._move(place, deadline, tried, None, error)
+        except OperationError as failure:
+            if failure.errno == errno.EEXIST:
+                # By ourselves: the commit was under way when we looked.
+                await self._unless_committed(deadline)
+            raise
+
+    async def _unless_committed(self, deadline: float) -> None:
+        """Raise _Committed when a close without an answer was done all the same."""
+        replay = self._replay
+        if not self._is_closing or replay is None:
+            return
+        if await is_committed(self._router, self.path, replay, deadline):
+            raise _Committed
 
     async def _move(
-        self, place: _Place, deadline: float, tried: dict[str, str], redirect: Redirect | None
+        self,
+        place: Place,
+        deadline: float,
+        tried: dict[str, str],
+        redirect: Redirect | None,
+        error: OperationError | None = None,
     ) -> None:
-        """Open the file again, once for all requests that lost `place`."""
+        """Open the file again, once for all requests that lost `place`. Raises `error` for an
+        upload of which not everything is kept: more was written while this waited for its turn."""
         async with self._lock:
             if self._place is not place:
                 self._open_place()
                 return
             pool = self._router.pool
+            if not self._is_readonly and (self._replay is None or not self._replay.is_whole):
+                raise error or OperationError(errno.EIO, f"{self.path}: its FST is lost")
             if self._replay is not None:
                 if not place.connection.is_closed:
                     # Not closed: that would commit it.
                     pool.retire(place.endpoint, place.connection)
-                self._place = await self._begin_anew(self._replay, deadline, tried)
+                self._request.cgi = set_cgi(self._request.cgi, AGAIN_KEY, "1")
+                self._place = await begin_anew(
+                    self._replay,
+                    lambda: self._open(deadline, tried, None),
+                    pool,
+                    deadline,
+                    tried,
+                    self._config.chunk_bytes,
+                    is_synced=self._is_synced,
+                )
                 pool.release(place.endpoint, place.connection)
                 self.recoveries += 1
                 return
             if not place.connection.is_closed:
-                self._tasks.start("leave", _close_quietly(place, self._config.dial_seconds_max))
+                self._tasks.start("leave", close_quietly(place, self._config.dial_seconds_max))
             before = (self.size, self.inode)
             self._place = await self._open(deadline, tried, redirect)
             pool.release(place.endpoint, place.connection)
@@ -245,28 +274,6 @@ class File:
             if before != (self.size, self.inode):
                 self._leave()
                 raise OperationError(errno.ESTALE, f"{self.path} was replaced while it was read")
-
-    async def _begin_anew(self, replay: Replay, deadline: float, tried: dict[str, str]) -> _Place:
-        """The same upload at another FST, as far as it was acknowledged: one try is committed."""
-        self._request.cgi = set_cgi(self._request.cgi, AGAIN_KEY, "1")
-        pool, tries = self._router.pool, 0
-        while True:
-            place = await self._open(deadline, tried, None)
-            requests = [*replay.requests(place.handle, self._config.chunk_bytes)]
-            if self._is_synced:
-                requests.append(rq.Sync(NO_SID, place.handle))
-            try:
-                await play(requests, place.connection, deadline - self._loop.time())
-            except BaseException as error:
-                tries += 1
-                if not place.connection.is_closed:
-                    pool.retire(place.endpoint, place.connection)
-                pool.release(place.endpoint, place.connection)
-                if not isinstance(error, OperationError) or tries >= COPY_TRIES_MAX:
-                    raise
-                tried[place.endpoint.host] = ELSEWHERE.get(error.errno, "srverr")
-                continue
-            return place
 
     # -- reading -------------------------------------------------------------------------------
     async def read(self, offset: int = 0, length: int | None = None) -> Body:
@@ -347,24 +354,13 @@ class File:
                 ),
                 "readv",
             )
-            try:
-                parts = parse_readv(
-                    response.body
-                    if isinstance(response.body, bytes | bytearray)
-                    else bytes(response.body)
-                )
-            except WireError as error:
-                raise OperationError(errno.EPROTO, error.text) from error
-            got = [(offset, len(data)) for _, offset, data in parts]
-            if got != group:
-                raise OperationError(errno.EINVAL, f"{self.path}: vector read beyond its end")
-            results += [data for _, _, data in parts]
+            results += vector_parts(response.body, group, self.path)
         return results
 
     # -- writing -------------------------------------------------------------------------------
     async def write(self, offset: int, data: Body) -> None:
         """Write all of `data`, which must not change until this returns."""
-        view = memoryview(data)
+        view = memoryview(data).cast("B")
         step = self._config.chunk_bytes
         if len(view) <= step:
             await self._write(offset, view)
@@ -396,13 +392,19 @@ class File:
             self._wrote(self._replay)
 
     async def _write_pages(self, offset: int, data: memoryview) -> None:
-        """pgwrite; pages that arrived damaged are sent again."""
+        """pgwrite; pages that arrived damaged are sent again. All to one FST: an upload that is
+        begun anew meanwhile has none of them."""
         raw = interleave(data, offset)
-        response = await self._ask(lambda fh: rq.PgWrite(NO_SID, fh, offset, data=raw), "write")
-        bad = response.bad_offsets
+        place = None
+        while place is None or self._place is not place:
+            response = await self._ask(lambda fh: rq.PgWrite(NO_SID, fh, offset, data=raw), "write")
+            place = self._place
+            if response.bad_offsets:
+                await self._mend(offset, data, response.bad_offsets)
+
+    async def _mend(self, offset: int, data: memoryview, bad: list[int]) -> None:
+        """Send these pages of a write again until none is damaged. Raises OperationError EIO."""
         for _ in range(PAGE_TRIES_MAX):
-            if not bad:
-                return
             again: list[int] = []
             for start in bad:
                 stop = min((start // PAGE_BYTES + 1) * PAGE_BYTES, offset + len(data))
@@ -417,9 +419,10 @@ class File:
                 )
                 again += response.bad_offsets
             bad = again
-        if bad:
-            text = f"{self.path}: page at {bad[0]} arrives damaged each time"
-            raise OperationError(errno.EIO, text)
+            if not bad:
+                return
+        text = f"{self.path}: page at {bad[0]} arrives damaged each time"
+        raise OperationError(errno.EIO, text)
 
     async def truncate(self, size: int) -> None:
         """Set the size of a file that is open for writing."""
@@ -452,7 +455,7 @@ class File:
             return
         try:
             if self._is_readonly:
-                await _close_quietly(self._place, self._config.dial_seconds_max)
+                await close_quietly(self._place, self._config.dial_seconds_max)
             else:
                 self._is_closing = True
                 await self._ask(lambda fh: rq.Close(NO_SID, fh), "close")
@@ -492,9 +495,3 @@ class File:
             await self.close()
         else:
             await self.discard()
-
-
-async def _close_quietly(place: _Place, timeout: float) -> None:
-    """Close a handle that was read only: whatever comes of it is of no interest."""
-    with contextlib.suppress(OperationError):
-        await place.connection.call(rq.Close(NO_SID, place.handle), timeout)

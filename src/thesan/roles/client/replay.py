@@ -5,18 +5,22 @@ another FST with the same bytes can't be told from the first. Long uploads are n
 writer learns of the loss, and has the source.
 """
 
+import asyncio
 import errno
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from zlib_ng import zlib_ng
 
 from thesan.core.model.errors import OperationError, WireError
-from thesan.core.model.limits import REPLAY_BYTES_MAX
+from thesan.core.model.limits import COPY_TRIES_MAX, REPLAY_BYTES_MAX
+from thesan.core.model.paths import join_cgi
 from thesan.core.wire import requests as rq
 from thesan.core.wire.bodies import parse_checksum, parse_stat
 from thesan.core.wire.numbers import NO_SID, QueryCode, Status
 from thesan.io.transport.client import ClientConnection, error_of
-from thesan.roles.client.router import Router
+from thesan.roles.client.place import Place
+from thesan.roles.client.pool import Pool
+from thesan.roles.client.router import ELSEWHERE, Router
 
 
 class Replay:
@@ -81,12 +85,48 @@ async def play(
             raise error_of(response)
 
 
+async def begin_anew(
+    replay: Replay,
+    open_elsewhere: Callable[[], Awaitable[Place]],
+    pool: Pool,
+    deadline: float,
+    tried: dict[str, str],
+    step: int,
+    *,
+    is_synced: bool,
+) -> Place:
+    """The same upload at another FST, as far as it was acknowledged: one try is committed.
+
+    `open_elsewhere` leaves out the hosts in `tried`. Raises OperationError.
+    """
+    loop = asyncio.get_running_loop()
+    tries = 0
+    while True:
+        place = await open_elsewhere()
+        requests = [*replay.requests(place.handle, step)]
+        if is_synced:
+            requests.append(rq.Sync(NO_SID, place.handle))
+        try:
+            await play(requests, place.connection, deadline - loop.time())
+        except BaseException as error:
+            tries += 1
+            if not place.connection.is_closed:
+                pool.retire(place.endpoint, place.connection)
+            pool.release(place.endpoint, place.connection)
+            if not isinstance(error, OperationError) or tries >= COPY_TRIES_MAX:
+                raise
+            tried[place.endpoint.host] = ELSEWHERE.get(error.errno, "srverr")
+            continue
+        return place
+
+
 async def is_committed(router: Router, path: str, replay: Replay, deadline: float) -> bool:
     """Whether a close whose answer was lost has committed the upload: size and checksum tell.
 
     Raises OperationError ETIMEDOUT when nobody says so in time.
     """
-    query = rq.Query(NO_SID, QueryCode.CHECKSUM, args=f"{path}?cks.type=adler32".encode())
+    args = join_cgi(path, "cks.type=adler32").encode()
+    query = rq.Query(NO_SID, QueryCode.CHECKSUM, args=args)
     try:
         answer = await router.ask(rq.Stat(NO_SID, path), deadline=deadline)
         if parse_stat(bytes(answer.body)).size != replay.size:

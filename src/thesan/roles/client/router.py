@@ -150,24 +150,42 @@ class Router:
         while True:
             endpoint = journey.target or self._home(journey)
             connection = self.pool.find(endpoint)
-            was_sent = connection is not None
+            was_sent = False
             try:
                 if connection is None:
                     connection = await self._dial(journey, endpoint)
                     if connection is None:
                         continue
                 timeout = self._left(journey)
+                was_sent = True
                 response = await connection.call(journey.outgoing(), timeout, Call.MOVABLE)
             except GivenUp as error:
                 self._turn(journey, error)
                 continue
+            except asyncio.CancelledError:
+                self._left_alone(journey.request, endpoint, connection)
+                raise
             except OperationError as error:
+                self._left_alone(journey.request, endpoint, connection)
                 await self._lost(journey, endpoint, error, was_sent=was_sent)
                 continue
             if response.status == Status.OK:
                 self._arrived(journey, endpoint, connection)
                 return Answer(response.body, endpoint, connection, response.bad_offsets)
             await self._judge(journey, endpoint, connection, response)
+
+    def _left_alone(
+        self, request: rq.Request, endpoint: Endpoint, connection: ClientConnection | None
+    ) -> None:
+        """Nobody waits for the answer any more. An open that is done all the same leaves a handle
+        that nobody knows: the FST is rid of it with the connection, as soon as no other file
+        needs that."""
+        if connection is None or connection.is_closed or connection.is_manager:
+            return
+        if isinstance(request, rq.Open):
+            self.pool.hold(endpoint, connection)
+            self.pool.retire(endpoint, connection)
+            self.pool.release(endpoint, connection)
 
     def _home(self, journey: Journey) -> Endpoint:
         """The MGM to ask. Clients that take any answer spread over all MGMs, each at its own."""
@@ -278,6 +296,10 @@ class Router:
     def _mgm_failed(self, journey: Journey, endpoint: Endpoint) -> None:
         self.watcher.begin()
         self.masters.failed(endpoint, self.pool.live)
+        self._read_elsewhere(journey, endpoint)
+
+    def _read_elsewhere(self, journey: Journey, endpoint: Endpoint) -> None:
+        """This MGM can't serve a reader that takes any answer: another one may."""
         if journey.any_mgm and endpoint == self._home(journey):
             self._reader_shift += 1
 
@@ -333,6 +355,7 @@ class Router:
             # Nobody is master just now, or not everybody knows who: no ping-pong.
             journey.go_back("")
             self.masters.failed(endpoint, self.pool.live)
+            self._read_elsewhere(journey, endpoint)
             await self._back_off(journey)
             return
         if self.masters.heard(epoch, str(target)):
@@ -350,6 +373,7 @@ class Router:
         if not connection.is_manager:
             await self._sleep(journey, seconds)
             return
+        self._read_elsewhere(journey, endpoint)
         journey.go_back("")
         journey.waits += 1
         if endpoint != self.masters.master or journey.waits % CLIENT_MASTER_WAITS_MAX == 0:

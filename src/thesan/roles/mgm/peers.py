@@ -8,6 +8,7 @@ and a master that hears of a higher epoch knows that its own is over.
 import asyncio
 import errno
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -42,6 +43,10 @@ from thesan.ports.engine import Owner
 from thesan.ports.world import World
 from thesan.roles.mgm.admin.context import MgmState
 from thesan.roles.mgm.config import MgmConfig
+
+CLAIMING: Final = "claiming"
+"""What an MGM says of itself while it asks for the journal: it may have it, and deposes nobody."""
+_HOLDS: Final = ("master", CLAIMING)
 
 
 class Peer(msgspec.Struct):
@@ -157,7 +162,7 @@ class Peers:
             return False
         said = peer.beat
         is_fresh = peer.is_online(asyncio.get_running_loop().time())
-        return is_fresh and said.role != "master" and said.epoch >= owner.epoch
+        return is_fresh and said.role not in _HOLDS and said.epoch >= owner.epoch
 
     def is_gone(self, owner: Owner) -> bool:
         """Its process is dead; see Peer."""
@@ -225,7 +230,8 @@ class Peers:
             await self._visit(peer)
         except (OperationError, ControlError, WireError) as error:
             broke = isinstance(error, OperationError) and error.errno == errno.ECONNRESET
-            peer.is_gone = broke
+            # A line that we gave up says nothing of the process at its other end.
+            peer.is_gone = broke and not peer.connection.is_given_up
             self._world.log.info("MGM lost", mgm=peer.address, reason=str(error))
         finally:
             peer.connection.abort("the visit is over")

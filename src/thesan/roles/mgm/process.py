@@ -34,7 +34,7 @@ from thesan.roles.mgm.fst_links import FstLinks
 from thesan.roles.mgm.names import Names
 from thesan.roles.mgm.observer import Observer
 from thesan.roles.mgm.order import Order
-from thesan.roles.mgm.peers import Myself, Peers, peer_login
+from thesan.roles.mgm.peers import CLAIMING, Myself, Peers, peer_login
 from thesan.roles.mgm.sessions import Sessions
 from thesan.roles.mgm.watchers import Watchers
 
@@ -56,6 +56,18 @@ class Role(Enum):
 
 class Process:
     """One MGM process. Made once, at its start."""
+
+    epoch: Epoch = Epoch(0)
+    """Of the mastership that this MGM has or claims; 0 when it has none."""
+    has_claimed: bool = False
+    """The claim to `epoch` was won."""
+    proposed_epoch: int = 0
+    """Of the last claim of this MGM, whatever came of it."""
+    highest_epoch: int = 0
+    """Heard of anywhere, an epoch that was only proposed too: the next proposal is above it."""
+    seen_epoch: int = 0
+    """Of the last mastership that there certainly was: read in the journal, or an own one. FSTs
+    and clients are told of no other: they obey nothing of an older one."""
 
     def __init__(
         self,
@@ -91,8 +103,6 @@ class Process:
         self.role = Role.STARTING
         self.why = "starts"
         """One sentence: why it is, or is not, master."""
-        self.epoch = Epoch(0)
-        """Of the mastership that this MGM has or claims; 0 when it has none."""
         self.is_eligible = False
         """It could take over now."""
         self._fault = ""
@@ -101,10 +111,6 @@ class Process:
         """Where `ns master HOST` goes."""
         self.on_deposed: Callable[[str], None] = _ignore
         """Told when another MGM says that our mastership is over."""
-        self.highest_epoch = 0
-        """Seen anywhere."""
-        self.proposed_epoch = 0
-        """Of the last claim of this MGM, whatever came of it."""
         self.applied: Callable[[], int] = _nothing
         """Last journal entry applied in memory; each role says it."""
         self.durable = 0
@@ -211,6 +217,10 @@ class Process:
         """Remember the last beat of an FST, so that the next role knows it from its start."""
         if beat.node in self.beats or len(self.beats) < NODE_COUNT_MAX:
             self.beats[beat.node] = (beat, now_s)
+        self.highest_epoch = max(self.highest_epoch, beat.epoch)
+        if self.has_claimed and beat.epoch > self.epoch:
+            # It obeys us no more. Right or wrong, only an epoch above that one gets it back.
+            self.on_deposed(f"{beat.node} knows of epoch {beat.epoch}")
 
     # -- who is master ---------------------------------------------------------------------------
     def leader(self) -> Leader:
@@ -220,11 +230,32 @@ class Process:
             epoch, address = int(self.epoch), self.address
         else:
             owner = self.observer.living_owner()
-            epoch = self.highest_epoch
+            epoch = self.seen_epoch
             if owner is not None and owner.address != self.address:
                 epoch, address = int(owner.epoch), owner.address
-        self.highest_epoch = max(self.highest_epoch, epoch)
+        self.saw_epoch(epoch)
         return Leader(epoch, address, list(self.members), self.role.value, self.applied())
+
+    def saw_epoch(self, epoch: int) -> None:
+        """There is, or was, a master of that epoch."""
+        self.seen_epoch = max(self.seen_epoch, epoch)
+        self.highest_epoch = max(self.highest_epoch, epoch)
+
+    # -- a mastership of one's own ---------------------------------------------------------------
+    def propose(self, epoch: Epoch) -> None:
+        """The journal is asked to be ours."""
+        self.epoch = self.proposed_epoch = epoch
+        self.has_claimed = False
+
+    def claimed(self) -> None:
+        """It is."""
+        self.has_claimed = True
+        self.saw_epoch(self.epoch)
+
+    def resign(self) -> None:
+        """It is not, or no more."""
+        self.epoch = Epoch(0)
+        self.has_claimed = False
 
     def standby_reply(self, beat: Beat) -> BeatReply:
         """To an FST, of who is not master: who is, as far as known, and nothing to obey."""
@@ -269,10 +300,14 @@ class Process:
 
     # -- other MGMs ------------------------------------------------------------------------------
     def _myself(self) -> Myself:
+        role = self.role.value
+        if self.epoch:
+            # Who has claimed says so before it serves: it must not seem to have resigned. Nor must
+            # one whose claim may have been won; but it deposes nobody.
+            role = Role.MASTER.value if self.has_claimed else CLAIMING
         return Myself(
-            # Who has claimed says so before it serves: it must not seem to have resigned.
-            role=Role.MASTER.value if self.epoch else self.role.value,
-            epoch=max(self.highest_epoch, int(self.epoch)),
+            role=role,
+            epoch=int(self.epoch) or self.highest_epoch,
             applied=self.applied(),
             durable=self.durable,
             eligible=self.is_eligible,
@@ -282,6 +317,8 @@ class Process:
     def _hear(self, epoch: int, master: str) -> MgmBeatReply:
         """Another MGM says which epoch it knows; whose, where it knows that."""
         self.highest_epoch = max(self.highest_epoch, epoch)
+        if master:
+            self.saw_epoch(epoch)
         if master and master != self.address and self.epoch and epoch > self.epoch:
             self.on_deposed(f"{master} is master with epoch {epoch}")
         leader = self.leader()

@@ -8,7 +8,6 @@ import msgspec
 
 from thesan.core.leadership.handover import Troubles
 from thesan.core.model.errors import JournalError, OperationError
-from thesan.core.model.ids import Epoch
 from thesan.core.model.leadership_limits import FAULT_SECONDS, LAPSE_SECONDS_MIN
 from thesan.core.model.limits import MGM_DRAIN_SECONDS_MAX
 from thesan.roles.mgm.handover import find_successor, hand_over
@@ -71,7 +70,7 @@ class Reign:
         finally:
             self._term = None
             process.on_deposed = _ignore
-            process.epoch = Epoch(0)
+            process.resign()
             process.observer.is_idle = False
             process.peers.tell()
 

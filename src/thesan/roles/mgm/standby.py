@@ -79,7 +79,7 @@ class Standby:
             ReadLease(float("inf")),
             process.world.clock.boot_s,
         )
-        epoch = Epoch(process.highest_epoch)
+        epoch = Epoch(process.seen_epoch)
         self.desk = Master(process, epoch, namespace, pipeline, self._tasks, is_master=False)
         """What requests are answered from."""
         self.desk.age_ms = self.age_ms
@@ -136,7 +136,7 @@ class Standby:
 
     def _applied(self, entry: Entry, sections: dict[str, None]) -> None:
         process, desk = self._process, self.desk
-        process.highest_epoch = max(process.highest_epoch, entry.epoch)
+        process.saw_epoch(entry.epoch)
         desk.pipeline.replayed(entry.seq)
         for section in sections:
             desk.config_applied(section)
@@ -215,7 +215,7 @@ class Standby:
         process = self._process
         if seen.owner is not None:
             epoch = seen.owner.epoch
-            process.highest_epoch = max(process.highest_epoch, epoch)
+            process.saw_epoch(epoch)
             if epoch != self.desk.epoch:
                 self.desk.new_epoch(epoch)
         if self.applied >= seen.last:
@@ -263,15 +263,16 @@ class Standby:
             address=process.address,
             since_ns=process.world.clock.now_ns(),
         )
-        process.epoch = process.proposed_epoch = owner.epoch
+        process.propose(owner.epoch)
         # Silence may be a disk below the engine that hangs: it answers reads, and the master's
         # beat waits there with our claim behind it. Then the beat is to win.
         still = seen if verdict.claim is Claim.SILENT else None
         why = await self._take(seen.owner, owner, still)
         if why:
-            process.epoch = Epoch(0)
+            process.resign()
             self._say(why)
             return None
+        process.claimed()
         must_wait = not await self._was_quiet(seen, owner, verdict.claim)
         return Mandate(
             owner=owner,
