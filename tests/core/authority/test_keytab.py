@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from thesan.core.authority.keytab import (
     Key,
+    add_key,
     check_keytab_mode,
     format_keytab,
     make_keytab,
@@ -63,6 +64,75 @@ def test_the_newest_valid_key_signs_and_all_valid_ones_verify():
     assert keytab.find(2, 299) is new
     assert keytab.find(2, 300) is None
     assert keytab.find(9, 1) is None
+
+
+def test_a_key_signs_from_its_beginning_and_verifies_before():
+    old = Key(1, b"o" * 32, created_s=100)
+    new = Key(2, b"n" * 32, created_s=200)
+    keytab = make_keytab([old, new])
+    assert keytab.newest(199) is old
+    assert keytab.secrets(199) == [b"o" * 32, b"n" * 32]
+    assert keytab.find(2, 199) is new
+    assert keytab.newest(200) is new
+    assert keytab.secrets(200) == [b"n" * 32, b"o" * 32]
+    assert keytab.find(1, 200) is old
+
+
+def test_where_no_key_has_begun_the_next_to_begin_signs():
+    expired = Key(1, b"e" * 32, created_s=10, expires_s=20)
+    soon = Key(2, b"s" * 32, created_s=200)
+    late = Key(3, b"l" * 32, created_s=300)
+    keytab = make_keytab([expired, soon, late])
+    assert keytab.newest(100) is soon
+    assert keytab.secrets(100) == [b"s" * 32, b"l" * 32]
+
+
+@given(st.lists(keys, min_size=1, max_size=6, unique_by=lambda key: key.number), st.data())
+def test_what_is_valid_changes_at_the_ends_of_unchanged_only(some, data):
+    keytab = make_keytab(some)
+    now_s = data.draw(st.integers(0, 2**40))
+    fresh = keytab.unchanged(now_s)
+    assert now_s in fresh
+    for other_s in (fresh.start, fresh.stop - 1, data.draw(st.sampled_from(fresh))):
+        assert keytab.valid(other_s) == keytab.valid(now_s)
+
+
+def test_a_beginning_and_an_end_are_changes():
+    old = Key(1, b"o" * 32, created_s=100, expires_s=400)
+    new = Key(2, b"n" * 32, created_s=200)
+    keytab = make_keytab([old, new])
+    assert keytab.unchanged(150) == range(100, 200)
+    assert keytab.unchanged(200) == range(200, 400)
+    assert keytab.unchanged(400) == range(400, 2**63 - 1)
+
+
+def test_a_key_is_added_and_the_rest_of_the_file_stays():
+    for data in (b"# ours\n" + LINE, b"# ours\n" + LINE.rstrip()):
+        grown = add_key(data, b"n" * 32, 1500, 2500)
+        assert grown.startswith(b"# ours\n" + LINE)
+        assert parse_keytab(grown).keys == (
+            Key(8, b"n" * 32, created_s=1500, expires_s=2500),
+            *parse_keytab(LINE).keys,
+        )
+
+
+def test_an_added_key_begins_at_the_latest_when_the_others_have_expired():
+    (added, _) = parse_keytab(add_key(LINE, b"n" * 32, 2001)).keys
+    assert added.created_s == 2000
+    for_ever = LINE.replace(b"e:2000", b"e:0")
+    (added, _) = parse_keytab(add_key(for_ever, b"n" * 32, 2001)).keys
+    assert added.created_s == 2001
+
+
+def test_a_key_is_not_added_to_what_would_be_unusable():
+    with pytest.raises(ConfigError, match="no key"):
+        add_key(b"", b"n" * 32, 1)
+    full = format_keytab(make_keytab([Key(n, b"k" * 16, 0) for n in range(1, 65)]))
+    with pytest.raises(ConfigError, match="65 keys"):
+        add_key(full, b"n" * 32, 1)
+    highest = LINE.replace(b"N:7", b"N:%d" % (2**63 - 1))
+    with pytest.raises(ConfigError, match="63 bits"):
+        add_key(highest, b"n" * 32, 1)
 
 
 def test_a_keytab_of_expired_keys_signs_nothing():

@@ -128,6 +128,22 @@ def test_what_is_out_of_bounds_is_refused(field, value, reason):
     refused(ThkServer(SERVER_NONCE), b"thk\0" + msgspec.msgpack.encode(values), reason)
 
 
+def test_either_side_may_have_a_key_that_has_not_begun():
+    both = make_keytab([*KEYTAB.keys, Key(3, b"f" * 32, NOW + 1)])
+    for here, there in ((both, KEYTAB), (KEYTAB, both)):
+        daemon = client(here)
+        peer, proof = ThkServer(SERVER_NONCE).accept(daemon.answer(SERVER_NONCE), there, NOW)
+        assert peer.key_number == 2
+        daemon.check(proof)
+
+
+def test_a_clock_that_is_ahead_is_no_reason_to_refuse():
+    both = make_keytab([*KEYTAB.keys, Key(3, b"f" * 32, NOW + 1)])
+    early = ThkClient(both, "fst", "fst1:1095", CLIENT_NONCE, NOW + 1)
+    peer, _ = ThkServer(SERVER_NONCE).accept(early.answer(SERVER_NONCE), both, NOW)
+    assert peer.key_number == 3
+
+
 def test_an_expired_key_opens_nothing():
     keytab = make_keytab([Key(1, b"o" * 32, 100, expires_s=NOW)])
     daemon = ThkClient(keytab, "fst", "fst1:1095", CLIENT_NONCE, NOW - 1)

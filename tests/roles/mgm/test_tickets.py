@@ -113,6 +113,32 @@ def test_keys_change_when_one_expires() -> None:
     assert book.open(book.seal(GRANT, later), later) == GRANT
 
 
+def test_a_key_signs_from_its_beginning_and_what_the_old_one_sealed_stays_readable() -> None:
+    old, new = Key(1, OLD, 5), Key(2, NEW, NOW + 100)
+    book, without = tickets(old, new), tickets(old)
+    work = Work(Op.READ, 9, "/f", 0)
+
+    def signed_by(secret: bytes, now_s: int) -> None:
+        for cgi in (
+            book.capability(work, HEAD, ALICE, now_s),
+            book.to_read(9, "/f", 0, HEAD, ALICE, now_s),
+        ):
+            verifier = Verifier([secret], HEAD[1])
+            verifier.verify(text_of(cgi), ops=(1,), path="/f", client=CLIENT, now_s=now_s)
+
+    signed_by(OLD, NOW + 99)
+    early = book.seal(GRANT, NOW + 99)
+    assert without.open(early, NOW + 99) == GRANT
+    signed_by(NEW, NOW + 100)
+    assert book.open(early, NOW + 100) == GRANT
+    late = book.seal(GRANT, NOW + 100)
+    with pytest.raises(CapabilityError):
+        without.open(late, NOW + 100)
+    # A clock that was ahead is set back.
+    signed_by(OLD, NOW + 99)
+    assert book.open(late, NOW + 99) == GRANT
+
+
 def test_without_a_valid_key_nothing_starts() -> None:
     with pytest.raises(ConfigError):
         tickets(Key(1, NEW, 0, expires_s=NOW))

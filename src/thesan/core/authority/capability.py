@@ -178,7 +178,7 @@ def _text_mac(key: Mac, body: bytes) -> bytes:
 
 
 class Signer:
-    """The MGM's side. `secret` is the newest valid key of the keytab."""
+    """The MGM's side. `secret` is that of the key that signs now: Keytab.newest."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
@@ -215,7 +215,7 @@ class Verifier:
     def __init__(
         self, secrets: Sequence[bytes], node: str, nonces: NonceWindow | None = None
     ) -> None:
-        """`secrets`: all valid keys of the keytab, newest first."""
+        """`secrets`: all valid keys of the keytab, those that have not begun too."""
         self.node = node
         self.nonces = nonces if nonces is not None else NonceWindow()
         self._roots = [node_key(secret, node) for secret in secrets]
@@ -309,12 +309,12 @@ class GrantKeys:
     """Seals and opens grants; MGM only.
 
     The key does not rotate with time, since an FST's commit queue may hold a grant for days while
-    no MGM is up. It changes with the keytab: grants are sealed under its newest key and opened
+    no MGM is up. It changes with the keytab: grants are sealed under the key that signs and opened
     under any that is still in it, so an old key must stay until every commit queue is empty.
     """
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
-        """`secrets`: all valid keys of the keytab, newest first; at least one."""
+        """`secrets`: all valid keys of the keytab, the one that signs first; at least one."""
         self._keys = [Mac(hmac.digest(secret, b"mgm|grant", "sha256")) for secret in secrets]
 
     def seal(self, grant: Grant) -> bytes:

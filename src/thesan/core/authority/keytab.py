@@ -1,8 +1,9 @@
 """The keytab: shared keys of an instance's daemons, in the line format of XRootD's sss.
 
 `0 u:daemon g:daemon n:thesan N:<id> c:<created> e:<expires> f:0 k:<hex>`, one key a line; blank
-lines and lines that start with `#` are skipped. Several keys may be there: the newest valid one
-signs, every valid one verifies, which is how keys are rotated.
+lines and lines that start with `#` are skipped. Several keys may be there. Every one that has not
+expired verifies; of those that have begun the newest signs. A key that begins later is in every
+daemon's hands before the first of them uses it, which is how keys are rotated.
 """
 
 from typing import Final
@@ -29,7 +30,7 @@ class Key(msgspec.Struct, frozen=True):
     """Key id `N:`; greater than 0, unique in the file."""
     secret: bytes
     created_s: int
-    """Seconds since 1970."""
+    """Seconds since 1970: it signs from then on, and verifies before."""
     expires_s: int = 0
     """Seconds since 1970; 0 for never."""
     name: str = "thesan"
@@ -47,15 +48,31 @@ class Keytab(msgspec.Struct, frozen=True):
     keys: tuple[Key, ...]
 
     def valid(self, now_s: int) -> tuple[Key, ...]:
-        """Keys that verify, newest first."""
-        return tuple(key for key in self.keys if key.valid_at(now_s))
+        """Keys that verify, the one that signs first.
+
+        Those that have begun, newest first; then the others, soonest first: one of them signs only
+        where nothing else is left, as in a file from a machine whose clock is ahead.
+        """
+        live = [key for key in self.keys if key.valid_at(now_s)]
+        begun = [key for key in live if key.created_s <= now_s]
+        later = [key for key in reversed(live) if key.created_s > now_s]
+        return (*begun, *later)
 
     def newest(self, now_s: int) -> Key:
         """The key that signs. Raises ConfigError when every key has expired."""
-        for key in self.keys:
-            if key.valid_at(now_s):
-                return key
-        raise ConfigError("every key of the keytab has expired")
+        valid = self.valid(now_s)
+        if not valid:
+            raise ConfigError("every key of the keytab has expired")
+        return valid[0]
+
+    def unchanged(self, now_s: int) -> range:
+        """The seconds around `now_s` in which `valid` stays what it is now: no key begins or
+        expires."""
+        moments = [key.created_s for key in self.keys]
+        moments += [key.expires_s for key in self.keys if key.expires_s]
+        since_s = max((moment for moment in moments if moment <= now_s), default=0)
+        until_s = min((moment for moment in moments if moment > now_s), default=_NUMBER_MAX)
+        return range(since_s, until_s)
 
     def find(self, number: int, now_s: int) -> Key | None:
         """The valid key of that number."""
@@ -65,7 +82,7 @@ class Keytab(msgspec.Struct, frozen=True):
         return None
 
     def secrets(self, now_s: int) -> list[bytes]:
-        """Secrets of the valid keys, newest first: what Signer, Verifier and GrantKeys take."""
+        """Secrets of the valid keys, the one that signs first: what Verifier and GrantKeys take."""
         return [key.secret for key in self.valid(now_s)]
 
 
@@ -123,6 +140,23 @@ def make_keytab(keys: list[Key]) -> Keytab:
 def format_keytab(keytab: Keytab) -> bytes:
     """The file for a keytab; `parse_keytab` gives the same back."""
     return "".join(_format_line(key) for key in keytab.keys).encode("ascii")
+
+
+def add_key(data: bytes, secret: bytes, begins_s: int, expires_s: int = 0) -> bytes:
+    """The keytab file `data` with one key more, its id one above the highest; nothing else in it
+    changes, comments neither.
+
+    It begins at `begins_s`, or when the last of the others expires, since it signs from then on.
+    Raises ConfigError when the file is unusable, or would be.
+    """
+    keys = parse_keytab(data).keys
+    ends = [key.expires_s for key in keys]
+    created_s = min(begins_s, max(ends)) if all(ends) else begins_s
+    number = max(key.number for key in keys) + 1
+    line = _format_line(Key(number, secret, created_s, expires_s)).encode("ascii")
+    grown = data + (b"" if data.endswith(b"\n") else b"\n") + line
+    parse_keytab(grown)
+    return grown
 
 
 def _format_line(key: Key) -> str:

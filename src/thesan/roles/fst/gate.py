@@ -82,7 +82,7 @@ class Gate:
 
     def _verifier_at(self, now_s: int) -> Verifier:
         """One for the keys that have not expired; the nonces outlive it."""
-        secrets = [key.secret for key in self._keys.valid(now_s)]
+        secrets = self._keys.secrets(now_s)
         if self._verifier is None or secrets != self._secrets:
             self._secrets = secrets
             self._verifier = Verifier(secrets, self._node, self._nonces)

@@ -49,16 +49,16 @@ class Tickets:
         self._keytab = keytab
         self._dice = dice
         self._epoch = epoch
-        self._until_s = 0
         self._refresh(now_s)
 
     def _refresh(self, now_s: int) -> None:
-        """Take the keys that are valid now, and remember until when that stays so."""
-        valid = self._keytab.valid(now_s)
+        """Take the keys that are valid now, and remember for which seconds that stays so."""
+        secrets = self._keytab.secrets(now_s)
         self._signer = Signer(self._keytab.newest(now_s).secret)
-        self._grants = GrantKeys([key.secret for key in valid])
-        ends = [key.expires_s for key in valid if key.expires_s]
-        self._until_s = min(ends, default=1 << 62)
+        self._grants = GrantKeys(secrets)
+        fresh = self._keytab.unchanged(now_s)
+        # Two numbers: comparing with them is what every open does.
+        self._since_s, self._until_s = fresh.start, fresh.stop
 
     def capability(self, work: Work, place: Place, who: Identity, now_s: int) -> str:
         """CGI text that lets `who` do `work` at one FST."""
@@ -68,7 +68,7 @@ class Tickets:
         self, fid: int, path: str, layout: int, place: Place, who: Identity, now_s: int
     ) -> str:
         """As `capability` with Op.READ: by far the most frequent, so without a Work in between."""
-        if now_s >= self._until_s:
+        if not self._since_s <= now_s < self._until_s:
             self._refresh(now_s)
         fsid, node = place
         return f"{CGI_KEY}=" + self._signer.sign(
@@ -109,7 +109,7 @@ class Tickets:
         others: tuple[Replica, ...],
         grant: bytes,
     ) -> str:
-        if now_s >= self._until_s:
+        if not self._since_s <= now_s < self._until_s:
             self._refresh(now_s)
         return self._signer.sign(
             Capability(
@@ -133,12 +133,12 @@ class Tickets:
 
     def seal(self, grant: Grant, now_s: int) -> bytes:
         """A grant as the FST will carry it. Raises CapabilityError E2BIG."""
-        if now_s >= self._until_s:
+        if not self._since_s <= now_s < self._until_s:
             self._refresh(now_s)
         return self._grants.seal(grant)
 
     def open(self, sealed: bytes, now_s: int) -> Grant:
         """The grant that an FST gave back. Raises CapabilityError."""
-        if now_s >= self._until_s:
+        if not self._since_s <= now_s < self._until_s:
             self._refresh(now_s)
         return self._grants.open(sealed)
