@@ -130,7 +130,8 @@ class Cluster:
         """One beside each run of an FST."""
         self._kept_stores: dict[str, MemoryStore] = {}
         """What an MGM finds at its next start in place of its own."""
-        self._keys = _keytab(loop.seed)
+        self.keys = _keytab(loop.seed)
+        """The keytab that a daemon finds at its next start."""
         if shape.drift:
             self._drift()
         self._processes: dict[str, SimProcess] = {}
@@ -221,7 +222,7 @@ class Cluster:
             advertise=f"{name}:{MGM_PORT}",
             mgms=self._mgm_addresses(),
             failover=self.shape.failover,
-            keytab=format_keytab(self._keys).decode(),
+            keytab=format_keytab(self.keys).decode(),
         )
         dice = random.Random(f"{self.loop.seed} engine {process.number}")
         engine: Engine = MemoryEngine(self.journal, dice, self._weather[name])
@@ -251,7 +252,7 @@ class Cluster:
             port=FST_PORT,
             advertise=f"{name}:{FST_PORT}",
             mgms=self._mgm_addresses(),
-            keytab=format_keytab(self._keys).decode(),
+            keytab=format_keytab(self.keys).decode(),
             filesystems=tuple(FsSetting(path) for path in self.disk_paths[name]),
             partial_seconds=PARTIAL_SECONDS,
         )
@@ -304,7 +305,7 @@ class Cluster:
     def _client_config(self, name: str, world: SimWorld) -> ClientConfig:
         if name == ADMIN:
             proof: Method = keytab(
-                self._keys, "admin", ADMIN, entropy=world.entropy, clock=world.clock
+                self.keys, "admin", ADMIN, entropy=world.entropy, clock=world.clock
             )
         else:
             proof = unix("alice", "alice")
