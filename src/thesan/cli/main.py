@@ -52,7 +52,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "version": ("instance", "admin.version:version", "client and server versions"),
     "daemon": ("daemons", "serve:daemon", "run an MGM or an FST in the foreground"),
     "journal": ("daemons", "journal:run", "an MGM's segments: ls verify restore adopt"),
-    "keytab": ("daemons", "keytab:run", "create and show keytabs"),
+    "keytab": ("daemons", "keytab:run", "keys of the daemons: create add show"),
     "supervise": ("daemons", "supervisor:run", "keep daemons running (used by demo)"),
     "demo": ("try it", "demo.command:run", "a whole instance on this machine"),
     "simulate": ("try it", "simulate:run", "the instance in a simulated world"),
