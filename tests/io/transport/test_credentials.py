@@ -46,3 +46,29 @@ def test_keytab_both_sides():
         exchange.check(proof)
     with pytest.raises(OperationError, match="unreadable"):
         method.begin().answer("00ff")
+
+
+def test_a_keytab_of_expired_keys_is_a_failed_login():
+    expired = make_keytab([Key(3, b"s" * 32, 1, expires_s=10**9)])
+    method = credentials.keytab(expired, "fst", "node:1", entropy=Entropy(), clock=Clock())
+    with pytest.raises(OperationError, match="every key of the keytab has expired") as caught:
+        method.begin()
+    assert caught.value.errno == errno.EBADE
+
+
+def test_a_login_asks_which_key_signs_now():
+    keys = make_keytab([*KEYS.keys, Key(4, b"n" * 32, 10**9)])
+
+    class Moving:
+        now = 10**18 - 1
+
+        def now_ns(self) -> int:
+            return self.now
+
+    clock = Moving()
+    method = credentials.keytab(keys, "fst", "node:1", entropy=Entropy(), clock=clock)
+    for number in (3, 4):
+        server = ThkServer(b"n" * 32)
+        answer = method.begin().answer(server.offer.removeprefix("&P=thk,"))
+        assert server.accept(answer, keys, 10**9)[0].key_number == number
+        clock.now = 10**18

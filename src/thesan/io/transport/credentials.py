@@ -8,7 +8,7 @@ import msgspec
 
 from thesan.core.authority import thk
 from thesan.core.authority.keytab import Keytab
-from thesan.core.model.errors import OperationError
+from thesan.core.model.errors import ConfigError, OperationError
 from thesan.core.model.units import NS_PER_S
 from thesan.ports.clock import Clock
 from thesan.ports.entropy import Entropy
@@ -36,6 +36,7 @@ class Method(msgspec.Struct, frozen=True):
     name: str
     """As in the server's `&P=name,parameters`."""
     begin: Callable[[], Exchange]
+    """For one connection. Raises OperationError EBADE when there is nothing to prove it with."""
 
 
 class _Plain:
@@ -87,6 +88,11 @@ def keytab(keys: Keytab, role: str, name: str, *, entropy: Entropy, clock: Clock
 
     def begin() -> Exchange:
         nonce = entropy.token(thk.NONCE_BYTES)
-        return _Thk(thk.ThkClient(keys, role, name, nonce, clock.now_ns() // NS_PER_S))
+        try:
+            client = thk.ThkClient(keys, role, name, nonce, clock.now_ns() // NS_PER_S)
+        except ConfigError as error:
+            # Who dials again and again bears a refused login, and not the end of its task.
+            raise OperationError(errno.EBADE, f"authentication failed: {error}") from error
+        return _Thk(client)
 
     return Method("thk", begin)
