@@ -3,10 +3,12 @@
 import pytest
 
 from thesan.core.control.messages import Commit, FileOp, FsRegister, Inquire
+from thesan.core.model.errors import StoreError
 from thesan.core.model.identity import ROOT
-from thesan.core.wire.bodies import parse_open
+from thesan.core.wire.bodies import parse_open, parse_redirect
 from thesan.core.wire.numbers import QueryCode, Status
 from thesan.core.wire.requests import Close, Open, Query, Read, Stat
+from thesan.roles.mgm import service
 from thesan.roles.mgm.front import epoch_of
 
 SID = b"\0\1"
@@ -88,3 +90,16 @@ def test_settings_are_the_same_everywhere(pair) -> None:
     master, standby = pair
     request = Query(SID, QueryCode.CONFIG, args=b"role version chksum")
     assert standby.ok(request) == master.ok(request)
+
+
+def test_a_replica_that_can_not_be_read_sends_its_readers_to_the_master(pair, monkeypatch) -> None:
+    master, standby = pair
+    request = Stat(SID, "/", cgi="thesan.any=1")
+    assert standby.ask(request)[0] == Status.OK
+
+    def broken(*args, **kwargs):
+        raise StoreError("a block has a wrong checksum")
+
+    monkeypatch.setitem(service.HANDLERS, Stat, broken)
+    status, body = standby.ask(request)
+    assert (status, parse_redirect(body).host) == (Status.REDIRECT, master.name)

@@ -23,7 +23,7 @@ from thesan.core.control.messages import (
 )
 from thesan.core.control.messages import Request as Message
 from thesan.core.model.addresses import split_address
-from thesan.core.model.errors import OperationError
+from thesan.core.model.errors import OperationError, StoreError
 from thesan.core.model.leadership_limits import CAUGHT_UP_WAIT_SECONDS_MAX
 from thesan.core.model.paths import parse_cgi
 from thesan.core.wire import responses
@@ -112,6 +112,10 @@ class Front:
         """What is not found here may be so young that only the master has it."""
         try:
             return self._serve(standby.desk, connection, request)
+        except StoreError as error:
+            # A block of the own disk can't be read: the others have good ones.
+            self._process.world.log.error("not served from the replica", reason=str(error))
+            return self.to_master(connection, request)
         except OperationError as error:
             may_be_young = error.errno in _PERHAPS_YOUNG and EPOCH_KEY not in _cgi_of(request)
             if may_be_young and self._process.leader().master_address:
