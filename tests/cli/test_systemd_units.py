@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from thesan.cli.keytab import create_keytab
 from thesan.cli.serve import _parser
 
 UNITS = Path(__file__).parents[2] / "packaging" / "systemd"
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 SERVICES = sorted(UNITS.glob("*.service"))
 
 
@@ -43,6 +45,46 @@ def test_the_command_line_is_one_of_ours(path: Path) -> None:
     assert unit["Unit"]["Requires"] == f"{path.stem.replace('@', '@%i')}.socket"
     assert path.with_suffix(".socket").exists()
     assert unit["Service"]["Restart"] == "always"
+
+
+def code_of(page: str) -> list[str]:
+    """The indented lines of a how-to."""
+    lines = (HOW_TO / page).read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.startswith("    ")]
+
+
+def mgm_of_the_how_to() -> dict[str, str]:
+    lines = code_of("systemd.md")
+    begin = lines.index("[mgm]")
+    end = next(n for n in range(begin + 1, len(lines)) if " = " not in lines[n])
+    table: dict[str, str] = tomllib.loads("\n".join(lines[begin:end]))["mgm"]
+    return table
+
+
+def test_the_unit_makes_the_directories_of_the_how_to() -> None:
+    made = read(UNITS / "thesan-mgm.service")["Service"]["StateDirectory"].split()
+    said = mgm_of_the_how_to()
+    for path in (Path(said["data"]), Path(said["journal"].removeprefix("sqlite:")).parent):
+        # systemd.exec(5): StateDirectory= is below /var/lib.
+        assert str(path.relative_to("/var/lib")) in made
+
+
+def test_the_how_tos_make_what_they_name() -> None:
+    lines = code_of("systemd.md")
+    made = {word for line in lines if line.startswith("install -d") for word in line.split()}
+    places = " ".join(line for line in lines if line.startswith("filesystems ="))
+    disks = [word.split(":")[0] for word in places.split('"') if word.startswith("/")]
+    assert len(disks) == 2
+    assert made.issuperset({"/etc/thesan", "/var/lib/thesan", *disks})
+
+
+def test_the_journal_that_is_migrated_is_the_one_of_the_unit() -> None:
+    lines = code_of("plan-mgms.md")
+    assert any(f"migrate {mgm_of_the_how_to()['journal']} " in line for line in lines)
+    # A socket that is left on starts the MGM in the middle of it.
+    orders = [line for line in lines if line.startswith("systemctl")]
+    assert [set(line.split()[2:]) for line in orders] == [{"thesan-mgm.socket",
+                                                           "thesan-mgm.service"}] * 2  # fmt: skip
 
 
 @pytest.mark.system
