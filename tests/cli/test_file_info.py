@@ -66,6 +66,12 @@ class TestOnAnInstance:
         Path(records[1]["file"]).unlink()
         thesan("file", "check", path, status=errno.EIO)
 
+    def test_check_of_a_name_that_looks_like_a_request(self, thesan, path, area):
+        for name in ("why?", "50%3F of 50%", "a?b=c&d"):
+            thesan("mv", path, f"{area}/{name}")
+            path = f"{area}/{name}"
+            assert thesan("file", "check", path).count("│ok") == 2
+
     def test_an_empty_file_needs_nothing(self, thesan, area):
         thesan("touch", f"{area}/e")
         assert "nrep=0" in thesan("file", "check", f"{area}/e")

@@ -9,6 +9,7 @@ from thesan.cli.files import path_of
 from thesan.cli.main import parser
 from thesan.cli.render import Column, Record, monitor_line, show, table
 from thesan.core.model.errors import OperationError, WireError
+from thesan.core.model.paths import join_cgi
 from thesan.core.model.units import human_count
 from thesan.core.wire import requests as rq
 from thesan.core.wire.bodies import parse_checksum, parse_stat
@@ -212,7 +213,7 @@ async def _question(fs: Filesystem, text: str) -> dict[str, Any]:
             answer = await _call(connection, rq.Stat(NO_SID, url.path, url.cgi))
             found: dict[str, Any] = {"size": parse_stat(answer).size}
             for kind in _KINDS:
-                args = f"{url.path}?{url.cgi}&cks.type={kind}".encode()
+                args = join_cgi(url.path, f"{url.cgi}&cks.type={kind}").encode()
                 answer = await _call(connection, rq.Query(NO_SID, QueryCode.CHECKSUM, args=args))
                 found[kind] = parse_checksum(answer)[1]
             return found

@@ -4,6 +4,7 @@ from thesan.core.authority.capability import Op, Verifier
 from thesan.core.control.messages import Admin
 from thesan.core.model.paths import parse_cgi
 from thesan.core.wire.requests import Mkdir
+from thesan.roles.client.url import parse_url
 
 
 def test_figures(cluster) -> None:
@@ -58,3 +59,12 @@ def test_a_replica_url_lets_the_caller_ask_that_fst(cluster, alice) -> None:
     master = cluster.mgm.master
     inode = master.namespace.tree.inode(fid)
     assert master.context.replica_url(inode, "/home/f", 77, alice) == ""
+
+
+def test_a_question_mark_in_a_name_is_not_the_end_of_it(cluster, alice) -> None:
+    cluster.ok(Mkdir(b"\0\1", "/home", mode=0o777))
+    cluster.store_file("/home/why?50%", who=alice)
+    (record,) = cluster.control(Admin("file", "check", {"path": "/home/why?50%"}), alice).records
+    url = parse_url(record["url"])
+    assert url.path == "/home/why?50%"
+    assert parse_cgi(url.cgi)["cap"]

@@ -5,6 +5,7 @@ from thesan.core.authority.capability import Op
 from thesan.core.authority.vid import Account
 from thesan.core.model.identity import Identity
 from thesan.core.model.ids import Fsid
+from thesan.core.model.paths import join_cgi
 from thesan.core.namespace import queries
 from thesan.core.namespace.inode import Inode
 from thesan.core.namespace.state import Namespace
@@ -136,4 +137,4 @@ class MasterContext:
         place = (Fsid(fsid), master.node_of(fsid))
         work = Work(Op.CHECKSUM, inode.fid, path, inode.layout)
         cgi = master.tickets.capability(work, place, identity, master.now_unix())
-        return f"root://{state.record.node}/{path}?{cgi}"
+        return f"root://{state.record.node}/{join_cgi(path, cgi)}"
