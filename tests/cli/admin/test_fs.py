@@ -72,6 +72,23 @@ def test_views_pick_their_records(recorder, capsys):
     assert ids("-s", "b", "h") == [2]
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"stat.errc": 5},
+        {"stat.active": "offline", "stat.boot": "down"},
+        {"stat.boot": "opserror"},
+        {"configstatus": "off"},
+        {"configstatus": "ro"},
+    ],
+)
+def test_whatever_is_out_of_service_is_in_the_view_of_errors(recorder, capsys, fault):
+    sound = {"stat.errc": 0, "stat.active": "online", "stat.boot": "booted", "configstatus": "rw"}
+    recorder.records = [{**COMMON, **sound, "id": 1}, {**COMMON, **sound, "id": 2, **fault}]
+    assert main(["-j", "fs", "ls", "-e"]) == 0
+    assert [one["id"] for one in json.loads(capsys.readouterr().out)["result"]] == [2]
+
+
 def test_columns_are_those_of_eos():
     def titles(columns):
         return [column.title for column in columns]
@@ -99,6 +116,7 @@ def test_columns_are_those_of_eos():
         "boot",
         "configstatus",
         "drain",
+        "active",
         "errc",
         "errmsg",
     ]
@@ -156,6 +174,10 @@ def test_on_an_instance(thesan):
     assert "1000000000" in status
     for view in ("-l", "-e", "-d", "--io"):
         thesan("fs", "ls", view)
+    assert thesan("fs", "ls", "-e", "-m") == ""
+    thesan("fs", "config", "1", "configstatus=ro")
+    assert thesan("fs", "ls", "-e").count("│ro ") == 1
+    thesan("fs", "config", "1", "configstatus=rw")
     thesan("fs", "config", "1", "nonsense=1", status=22)
     assert "fs has no key 'nonsense'" in thesan.errors
     thesan.refused("set it to empty first", "fs", "rm", "1")

@@ -45,9 +45,18 @@ ERRORS: Final = (
     PLAIN[6],
     PLAIN[7],
     PLAIN[8],
+    PLAIN[10],
     Column("errc", "stat.errc"),
     Column("errmsg", "stat.errmsg", "left"),
 )
+SOUND: Final = {
+    "stat.errc": 0,
+    "stat.active": "online",
+    "stat.boot": "booted",
+    "configstatus": "rw",
+}
+"""A filesystem that serves everything. EOS' view looks at `errc` only, and so shows nothing of a
+node that is dead."""
 DRAIN: Final = (
     *PLAIN[:4],
     PLAIN[8],
@@ -133,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     ls = verbs.add_parser("ls", help="list filesystems (the default)")
     kinds = ls.add_mutually_exclusive_group()
     kinds.add_argument("-l", action="store_true", help="uuid, headroom, comment too")
-    kinds.add_argument("-e", action="store_true", help="only those with an error, and which")
+    kinds.add_argument("-e", action="store_true", help="only those out of service, and why")
     kinds.add_argument("-d", action="store_true", help="only those that drain, and how far")
     kinds.add_argument("--io", action="store_true", help="load and rates")
     ls.add_argument("-s", dest="space", metavar="SPACE", help="only of this space")
@@ -173,7 +182,7 @@ def _ls(context: Context, options: argparse.Namespace) -> int:
     columns = PLAIN
     if options.e:
         columns = ERRORS
-        records = [record for record in records if record.get("stat.errc")]
+        records = [record for record in records if _is_out_of_service(record)]
     elif options.d:
         columns = DRAIN
         records = [record for record in records if record.get("local.drain") != "nodrain"]
@@ -184,6 +193,10 @@ def _ls(context: Context, options: argparse.Namespace) -> int:
     if context.output is Output.TABLE and options.io:
         records = [{**one, "hostport": f"{one['host']}:{one['port']}"} for one in records]
     return print_records(context, records, columns)
+
+
+def _is_out_of_service(record: Record) -> bool:
+    return any(record.get(key, sound) != sound for key, sound in SOUND.items())
 
 
 def _space_of(record: Record) -> str:
