@@ -55,6 +55,16 @@ def test_an_mgm(settings):
     }
 
 
+def test_a_data_directory_that_can_not_be_is_a_sentence(keytab, tmp_path):
+    (tmp_path / "file").touch()
+    data = str(tmp_path / "file" / "data")
+    words = ["--address", "127.0.0.1:1", "--keytab", keytab, "--data", data]
+    argv = [sys.executable, "-m", "thesan", "daemon", "run", "mgm", *words]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == errno.EINVAL
+    assert done.stderr.startswith(f"error: data directory {data}: Not a directory\n")
+
+
 def test_an_fst(settings):
     assert settings("fst", "--mgm", "root://a,b:5", "--fs", "/d1", "--fs", "/d2:ssd") == {
         "mgms": ["a:5", "b:5"],

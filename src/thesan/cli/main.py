@@ -70,11 +70,13 @@ def usage() -> str:
         lines.append(f"  {name:<10} {text}")
     lines += [
         "",
-        "options before or after the command:",
+        "options in front of the command or behind it (mkdir has a -m of its own):",
         "  -j, --json        one JSON document",
         "  -m, --monitor     key=value pairs, one object a line (EOS' keys)",
         "  -N, --no-header   tables without their header",
         "  --any, --leader   a standby may answer what only reads; only the master (default)",
+        "",
+        "options in front of the command:",
         "  --mgm URL         root://HOST[:PORT][,HOST...] (or $THESAN_MGM_URL)",
         "  -r UID GID        act as another identity: sudoers, admin commands",
         "",
@@ -92,10 +94,14 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"thesan: {error}", file=sys.stderr)
         return 2
-    if not rest or rest[0] in ("help", "-h", "--help"):
+    return run_command(_dispatch, context, rest)
+
+
+def _dispatch(context: Context, words: list[str]) -> int:
+    if not words or words[0] in ("help", "-h", "--help"):
         print(usage())
-        return 0 if rest else 2
-    name, *parameters = rest
+        return 0 if words else 2
+    name, *parameters = words
     if name == "--version":
         name = "version"
     if name not in COMMANDS:
@@ -106,28 +112,64 @@ def main(argv: list[str] | None = None) -> int:
         # as somebody else.
         print(f"thesan: -r does not work for {name}: log in as that user", file=sys.stderr)
         return 2
-    return run_command(_load(name), context, parameters)
+    return _load(name)(context, parameters)
 
 
 def run_command(command: Command, context: Context, parameters: list[str]) -> int:
     """Call a command; turn errors into EOS' form on stderr and an exit status."""
     try:
-        status = command(context, parameters)
-        sys.stdout.flush()
-        return status
+        return _run_to_the_end(command, context, parameters)
     except ThesanError as error:
-        sys.stdout.flush()
-        text = str(error)
-        print(f"error: {text}", file=sys.stderr)
-        print(f"(errc={error.errno}) ({os.strerror(error.errno)})", file=sys.stderr)
+        _end_output()
+        _tell(str(error), error.errno)
         return error.exit_status
     except BrokenPipeError:
-        # The reader (head, less) went away: no news to tell, and nothing to flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader (head, less) went away: no news to tell.
+        _end_output()
         return errno.EPIPE
+    except OSError as error:
+        # Mostly of the place that we print to: a full disk. Those of a server are ThesanErrors.
+        _end_output()
+        # Those of the resolver are negative, a TimeoutError has none.
+        number = error.errno if error.errno and error.errno > 0 else errno.EIO
+        text = error.strerror or str(error) or type(error).__name__
+        _tell(f"{error.filename}: {text}" if error.filename else text, number)
+        return number
     except KeyboardInterrupt:
+        _end_output()
         print("\nthesan: interrupted", file=sys.stderr)
         return 130
+
+
+def _run_to_the_end(command: Command, context: Context, parameters: list[str]) -> int:
+    """What is printed has also arrived, or an OSError says why not."""
+    try:
+        status = command(context, parameters)
+    except SystemExit:
+        # argparse printed its help, or what is wrong with the usage.
+        _flush()
+        raise
+    _flush()
+    return status
+
+
+def _flush() -> None:
+    # Without a standard output (`>&-`) there is nothing to flush.
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _end_output() -> None:
+    """After a failure: print what can be, and leave nothing that would fail again at exit."""
+    try:
+        _flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _tell(text: str, number: int) -> None:
+    print(f"error: {text}", file=sys.stderr)
+    print(f"(errc={number}) ({os.strerror(number)})", file=sys.stderr)
 
 
 def _load(name: str) -> Command:

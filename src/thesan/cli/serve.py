@@ -184,7 +184,10 @@ async def _run_mgm(world: RealWorld, options: argparse.Namespace, settings: dict
     from thesan.worlds.real.rocks_home import RocksHome
 
     config = parse_settings(settings)
-    options.data.mkdir(parents=True, exist_ok=True)
+    try:
+        options.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"data directory {options.data}: {error.strerror}") from error
     engine = await open_engine(
         config.journal, lambda text: world.log.warning("journal", advice=text)
     )
