@@ -95,6 +95,8 @@ def test_when_nobody_answers_it_is_said_who_was_asked(unused_port: int) -> None:
     with pytest.raises(OperationError, match=f"asked 127.0.0.1:{unused_port}") as caught:
         whoever(f"127.0.0.1:{unused_port}")
     assert caught.value.errno == errno.EHOSTUNREACH
+    with pytest.raises(OperationError, match=r"nosuch\.invalid can't be resolved"):
+        whoever("nosuch.invalid:1094")
 
 
 @pytest.mark.system

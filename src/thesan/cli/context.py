@@ -1,7 +1,6 @@
 """What a command gets from the global options, and how it reaches the instance."""
 
 import enum
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -13,9 +12,6 @@ if TYPE_CHECKING:
     from thesan.roles.client.filesystem import Filesystem
 
 _T = TypeVar("_T")
-
-SILENCE_SECONDS = 3.0
-"""Time without any connection after which a person is told what the command waits for."""
 
 
 class Output(enum.Enum):
@@ -48,25 +44,22 @@ class Context:
         return self.mgm_url
 
     def with_filesystem(self, work: "Callable[[Filesystem], Awaitable[_T]]") -> _T:
-        """Connect, run `work`, disconnect."""
+        """Connect, run `work`, disconnect; say so when it waits for want of a master."""
         # Not above: help, version and usage errors must not pay for asyncio and the client.
         import asyncio
 
+        from thesan.cli import waiting
         from thesan.cli.connect import connect
+        from thesan.io.tasks import TaskOwner
 
         async def run() -> _T:
             async with connect(self.url(), act_as=self.act_as, any_mgm=self.any_mgm) as filesystem:
-
-                def tell() -> None:
-                    if not len(filesystem.router.pool):
-                        print(f"thesan: no MGM answers at {self.url()}, trying on (Ctrl-C ends it)",
-                              file=sys.stderr)  # fmt: skip
-
-                notice = asyncio.get_running_loop().call_later(SILENCE_SECONDS, tell)
+                tasks = TaskOwner("command")
+                tasks.start("notice", waiting.tell(filesystem, self.url(), any_mgm=self.any_mgm))
                 try:
                     return await work(filesystem)
                 finally:
-                    notice.cancel()
+                    await tasks.close()
 
         return asyncio.run(run())
 

@@ -118,11 +118,15 @@ async def ask_whoever(addresses: Sequence[str], message: Admin) -> AdminReply:
     reply = await _first(addresses, message, FIRST_SECONDS_MAX)
     if reply is not None:
         return reply
-    known = {one: None for look in await look_at_all(addresses) for one in look.mgms}
+    looks = await look_at_all(addresses)
+    known = {one: None for look in looks for one in look.mgms}
     reply = await _first([*known] or addresses, message, LOOK_SECONDS_MAX)
     if reply is not None:
         return reply
     text = f"no MGM answers this: asked {', '.join([*known] or addresses)}"
+    why = "; ".join(look.error for look in looks if look.error)
+    if why:
+        text += f" ({why})"
     raise OperationError(errno.EHOSTUNREACH, text)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from thesan.cli.admin.ns_master import page, span
+from thesan.cli.admin.ns_master import as_they_say, page, span
 from thesan.cli.main import main
 from thesan.cli.probe import MgmLook
 
@@ -39,6 +39,56 @@ def test_no_master_is_said() -> None:
     assert lines == ["master   none at the moment (the last epoch is 4)",
                      "why      the engine does not answer"]  # fmt: skip
     assert page({}, 0.0)[0] == "master   none at the moment"
+
+
+def test_nobody_is_master_who_does_not_say_so(
+    recorder: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def look(addresses: list[str]) -> list[MgmLook]:
+        return [MgmLook(address, "standby", 5, "m2:1094", 9) for address in addresses]
+
+    async def admin(noun: str, verb: str, **args: Any) -> Any:
+        story = {**STORY, "asked": "m1:1094", "asked.why": "the journal engine does not answer"}
+        recorder.records = [story] if noun == "ns" else [dict(one) for one in MGMS]
+        return await type(recorder).admin(recorder, noun, verb, **args)
+
+    monkeypatch.setattr("thesan.cli.probe.look_at_all", look)
+    recorder.admin = admin
+    assert main(["ns", "master"]) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "master   none at the moment (the last epoch is 5, of m2:1094)",
+        "why      the journal engine does not answer",
+    ]
+    assert main(["-m", "ns", "master"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert ' master="" ' in first
+    assert " last=m2:1094" in first
+    assert "since_ns" not in first
+    assert main(["-j", "ns", "master"]) == 0
+    assert json.loads(capsys.readouterr().out)["result"][0]["master"] == ""
+
+
+def test_what_each_says_of_itself_counts() -> None:
+    said = {**STORY, "asked.why": "m2:1094 is master and alive"}
+    others = [MgmLook("m1:1094", "standby", 5)]
+    gone = MgmLook("m2:1094", "unknown", error="no answer in 2 s")
+    assert as_they_say(said, [*others, MgmLook("m2:1094", "master", 5)]) == said
+    # An old master that has not heard of the new one yet changes nothing.
+    assert as_they_say(said, [gone, MgmLook("m1:1094", "master", 4)]) == said
+    assert as_they_say(said, [gone, MgmLook("m1:1094", "master", 6, "m1:1094")]) == {
+        "master": "m1:1094",
+        "epoch": 6,
+        "asked.why": "m2:1094 is master and alive",
+    }
+    assert as_they_say(said, [gone, *others]) == {
+        "master": "",
+        "last": "m2:1094",
+        "epoch": 5,
+        "asked.why": "m2:1094 was master, and does not answer: no answer in 2 s",
+    }
+    assert as_they_say({"master": "", "epoch": 5}, [MgmLook("m1:1094", "master", 6, "m1:1094")])[
+        "master"
+    ] == "m1:1094"  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`thesan version` and `thesan config`."""
 
+import errno
 import json
 
 import pytest
@@ -16,6 +17,16 @@ def test_version_needs_no_mgm(monkeypatch, capsys):
     assert __version__ in capsys.readouterr().out
     assert main(["-j", "version"]) == 0
     assert json.loads(capsys.readouterr().out) == {"result": [{"eos.client.version": __version__}]}
+
+
+def test_an_mgm_that_does_not_answer_hides_no_version(unused_port, monkeypatch, capsys):
+    monkeypatch.setenv("THESAN_MGM_URL", f"root://127.0.0.1:{unused_port}/")
+    assert main(["version"]) == errno.EHOSTUNREACH
+    out, errors = capsys.readouterr()
+    assert out == f"EOS_CLIENT_VERSION={__version__}\n"
+    assert errors.startswith("error: no MGM answers")
+    assert main(["-m", "version"]) == errno.EHOSTUNREACH
+    assert capsys.readouterr().out == f"eos.client.version={__version__}\n"
 
 
 def test_config_asks_for_a_section(sent):

@@ -1,18 +1,16 @@
 """What every admin command does: ask the MGM, then print records or the sentence of a change."""
 
-import asyncio
 import errno
 import sys
 from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
-from thesan.cli.context import SILENCE_SECONDS, Context, Output
+from thesan.cli.context import Context, Output
 from thesan.cli.render import Column, Record, show
 from thesan.core.authority.commands import find
 from thesan.core.control.messages import Admin, AdminReply
 from thesan.core.model.errors import OperationError
-from thesan.roles.client.filesystem import Filesystem
 
 
 class Routing(Enum):
@@ -37,22 +35,7 @@ def ask(
         return reply
     given["leader"] = True
 
-    async def work(fs: Filesystem) -> AdminReply:
-        def tell() -> None:
-            if len(fs.router.pool):
-                print(
-                    "thesan: no master answers at the moment, trying on (Ctrl-C ends it; "
-                    "`thesan --any ...` asks a standby, `thesan ns master` tells more)",
-                    file=sys.stderr,
-                )
-
-        notice = asyncio.get_running_loop().call_later(SILENCE_SECONDS, tell)
-        try:
-            return await fs.admin(noun, verb, **given)
-        finally:
-            notice.cancel()
-
-    return context.with_filesystem(work)
+    return context.with_filesystem(lambda fs: fs.admin(noun, verb, **given))
 
 
 def print_records(context: Context, records: Sequence[Record], columns: Sequence[Column]) -> int:

@@ -3,11 +3,13 @@
 import argparse
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from thesan.cli import probe
 from thesan.cli.admin.answer import Routing, ask, print_change, print_records
 from thesan.cli.context import Context, Output
+from thesan.cli.probe import MgmLook
 from thesan.cli.render import Column, Record, table
 from thesan.core.control.messages import Admin, AdminReply
 from thesan.core.model.errors import ThesanError
@@ -28,6 +30,8 @@ MGMS: Final = (
     Column("eligible", "eligible", "left"),
     Column("why", "why", "left"),
 )
+_OF_NOW: Final = ("master", "epoch", "asked", "role", "asked.why")
+"""Fields of `ns master` that do not tell of a switch."""
 HISTORY: Final = (
     Column("epoch", "epoch"),
     Column("master", "master", "left"),
@@ -66,6 +70,7 @@ def _show(context: Context) -> int:
     head = max((int(one["applied"]) for one in mgms), default=0)
     for one in mgms:
         one["lag"] = head - int(one["applied"])
+    said = [as_they_say(one, looks) for one in said]
     if context.output is not Output.TABLE:
         records = [{"type": "master", **one} for one in said]
         return print_records(context, [*records, *({"type": "mgm", **one} for one in mgms)], ())
@@ -75,10 +80,28 @@ def _show(context: Context) -> int:
     return 0
 
 
+def as_they_say(said: Record, looks: Sequence[MgmLook]) -> Record:
+    """What one MGM said of the master, held against what each says of itself: nobody is master who
+    does not say so. A master of earlier is named as `last`."""
+    named, epoch = said.get("master", ""), int(said.get("epoch", 0))
+    now = probe.master_of(looks)
+    if now is not None and named and now.epoch <= epoch:
+        return said
+    # The story is that of another term.
+    record = {key: value for key, value in said.items() if key in _OF_NOW}
+    if now is not None:
+        return {**record, "master": now.master or now.address, "epoch": now.epoch}
+    for look in looks:
+        if look.address == named and look.error:
+            record["asked.why"] = f"{named} was master, and does not answer: {look.error}"
+    return {**record, "master": "", "last": named}
+
+
 def page(master: Record, now_s: float) -> list[str]:
     """The lines above the table."""
     if not master.get("master"):
-        known = f" (the last epoch is {master['epoch']})" if master.get("epoch") else ""
+        of = f", of {master['last']}" if master.get("last") else ""
+        known = f" (the last epoch is {master['epoch']}{of})" if master.get("epoch") else ""
         return [f"master   none at the moment{known}", f"why      {master.get('asked.why', '')}"]
     lines = [f"master   {master['master']}   epoch {master['epoch']}"]
     since_ns = int(master.get("since_ns", 0))
