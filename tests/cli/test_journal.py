@@ -1,6 +1,7 @@
 """`thesan journal` on a real data directory: RocksDB, files, a journal in SQLite."""
 
 import asyncio
+import errno
 import json
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from thesan.cli.context import Context, Output
 from thesan.cli.journal import run
 from thesan.cli.main import run_command
 from thesan.core.journal.entry import crc_of, encode
-from thesan.core.model.errors import ConfigError, OperationError, Rewound, StoreError
+from thesan.core.model.errors import ConfigError, OperationError, Rewound, StoreError, ThesanError
 from thesan.core.model.ids import Epoch, Seq
 from thesan.core.namespace.ops import ConfigSet, encode_op
 from thesan.core.namespace.state import Namespace
@@ -137,6 +138,34 @@ def test_a_restored_directory_is_an_instance(instance, tmp_path, capsys, seq):
         run(Context(), argv)
     # The old one is what it was.
     assert asyncio.run(instance.follow()) == instance.digests[40]
+
+
+def test_a_restore_that_fails_leaves_nothing_in_the_way(instance, tmp_path, capsys):
+    into = tmp_path / "deep" / "new"
+    argv = ["restore", "--data", str(instance.path), "--into", str(into)]
+    with pytest.raises(StoreError, match="entry 999999 is in no segment"):
+        run(Context(), [*argv, "--to-seq", "999999"])
+    # Known before anything is made.
+    assert not into.parent.exists()
+    # A journal that is in use: found out when the store is whole.
+    with pytest.raises(ThesanError):
+        run(Context(), [*argv, "--journal", instance.spec])
+    assert not into.exists()
+    # Damage: found out on the way.
+    asyncio.run(instance.checkpoint())
+    (segment,) = (instance.path / "segments").glob("*.seg")
+    damaged = bytearray(segment.read_bytes())
+    damaged[100] ^= 1
+    segment.write_bytes(damaged)
+    with pytest.raises(ThesanError):
+        run(Context(), [*argv, "--to-seq", "17"])
+    assert not into.exists()
+
+
+def test_a_directory_without_a_journal_is_not_called_sound(tmp_path):
+    with pytest.raises(OperationError, match="no journal here") as caught:
+        run(Context(), ["verify", "--data", str(tmp_path)])
+    assert caught.value.errno == errno.ENOENT
 
 
 def test_to_a_time(instance, tmp_path, capsys):

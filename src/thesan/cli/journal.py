@@ -6,6 +6,7 @@ ls, verify and restore only read, so that the MGM of that directory may be runni
 import argparse
 import asyncio
 import errno
+import shutil
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -148,6 +149,9 @@ def _record(kind: str, **fields: object) -> Record:
 
 async def _verify(context: Context, disk: OsDisk, home: RocksHome) -> int:
     past = await past_of.survey(disk, home)
+    if not (past.segments or past.checkpoints or past.damaged):
+        # Nothing is no proof of soundness: most likely it is another directory that was meant.
+        raise OperationError(errno.ENOENT, "no journal here: neither segments nor checkpoints")
     faults = await past_of.verify(disk, home, past, _tell(context))
     if faults:
         raise OperationError(errno.EIO, "; ".join(faults))
@@ -171,16 +175,22 @@ async def _restore(
     if options.to_time is not None:
         target = await past_of.seq_at(disk, past, _parse_time(options.to_time))
         tell(f"the newest entry of that time is {target}")
+    past_of.check_point(past, target)
     _make(into)
-    new = RocksHome(into)
-    fresh = await new.open()
-    try:
-        done = await past_of.restore(disk, home, past, target, fresh, tell)
-    finally:
-        await new.release(fresh)
-    # Last: without a journal no MGM takes the directory for a whole one.
     journal = options.journal or f"sqlite:{into}/journal.db"
-    owner = await begin_journal(journal, done.entry, done.fid_limit, time.time_ns())
+    try:
+        new = RocksHome(into)
+        fresh = await new.open()
+        try:
+            done = await past_of.restore(disk, home, past, target, fresh, tell)
+        finally:
+            await new.release(fresh)
+        # Last: without a journal no MGM takes the directory for a whole one.
+        owner = await begin_journal(journal, done.entry, done.fid_limit, time.time_ns())
+    except BaseException:
+        # It is of no use, and would be in the way of the next try.
+        shutil.rmtree(into, ignore_errors=True)
+        raise
     return print_fields(context, _outcome(done, owner.epoch, journal, str(into)))
 
 

@@ -138,6 +138,11 @@ def _some(seq: Seq) -> Seq:
     return seq
 
 
+def check_point(past: Past, to: Seq | None) -> None:
+    """Whether `restore` has what leads to that entry. Raises StoreError."""
+    _base(past, to if to is not None else _newest(past))
+
+
 async def restore(
     disk: Disk, home: StoreHome, past: Past, to: Seq | None, fresh: Store, tell: Tell
 ) -> Restored:
