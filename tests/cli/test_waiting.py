@@ -10,7 +10,7 @@ from thesan.cli import probe, waiting
 from thesan.cli.probe import MgmLook
 from thesan.roles.client.url import Endpoint
 
-DEAD = MgmLook("a:1", "unknown", error="no answer in 1 s")
+DEAD = MgmLook("dead:1", "unknown", error="no answer in 1 s")
 STANDBY = MgmLook("b:1", "standby", 3)
 MASTER = MgmLook("c:1", "master", 3)
 URL = "root://a:1,b:1"
@@ -19,7 +19,7 @@ URL = "root://a:1,b:1"
 def test_what_is_said() -> None:
     assert waiting.notice([DEAD, STANDBY], URL, any_mgm=False).startswith("no master answers")
     assert waiting.notice([DEAD], URL, any_mgm=False) == (
-        f"no MGM answers at {URL}, trying on (Ctrl-C ends it): a:1: no answer in 1 s"
+        f"no MGM answers at {URL}, trying on (Ctrl-C ends it): dead:1: no answer in 1 s"
     )
     assert waiting.notice([DEAD], URL, any_mgm=True).startswith("no MGM answers")
 
@@ -32,6 +32,8 @@ def test_nothing_is_said_while_there_is_somebody(looks: list[MgmLook], any_mgm: 
 
 
 def test_not_every_reason_is_told() -> None:
+    unnamed = MgmLook("h:1", "unknown", error="the name h can't be resolved")
+    assert waiting.reasons([unnamed]) == unnamed.error
     looks = [MgmLook(f"h{n}:1", "unknown", error=f"h{n}:1: refused") for n in range(5)]
     assert waiting.reasons(looks) == "h0:1: refused; h1:1: refused; h2:1: refused; 2 more"
 

@@ -52,9 +52,13 @@ def notice(looks: Sequence[MgmLook], url: str, *, any_mgm: bool) -> str:
 def reasons(looks: Sequence[MgmLook]) -> str:
     """Why each does not answer, at most REASONS_SHOWN_MAX of them."""
     texts = [
-        look.error if look.address in look.error else f"{look.address}: {look.error}"
+        look.error if _host(look) in look.error else f"{look.address}: {look.error}"
         for look in looks
         if look.error
     ]
     more = len(texts) - REASONS_SHOWN_MAX
     return "; ".join(texts[:REASONS_SHOWN_MAX]) + (f"; {more} more" if more > 0 else "")
+
+
+def _host(look: MgmLook) -> str:
+    return look.address.rpartition(":")[0]

@@ -5,14 +5,16 @@ import asyncio
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from thesan.cli.admin.answer import print_records
 from thesan.cli.context import Context, Output
 from thesan.cli.demo import kill, lifecycle, load, story
 from thesan.cli.demo.plan import ENGINES, Plan, default_directory, load_plan
 from thesan.cli.main import parser
-from thesan.cli.render import Column, table
+from thesan.cli.render import Column, Record, table
 from thesan.cli.supervisor_channel import tell
 
 LOAD_SECONDS = 30.0
@@ -56,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", required=True)
     for name, text in (
         ("up", "start an instance and say how to use it"),
-        ("status", "what runs where, and who is master (-j: JSON)"),
+        ("status", "what runs where, and who is master (-j, -m: for programs)"),
         ("load", "write and read with checks; status 1 when anything failed or was lost"),
         ("kill-master", "kill the master (-9) and say who took over, and when"),
         ("restart", "start again what kill-master --host left down, or restart what runs"),
@@ -115,7 +117,8 @@ def _up(directory: Path, mgm_count: int | None, fst_count: int | None, engine: s
         f"{len(records)} filesystems online"
     )
     print(f"""
-  export THESAN_MGM_URL={plan.url}{_dir_hint(directory)}
+  export THESAN_MGM_URL={plan.url}
+  export THESAN_JOURNAL={plan.journal}{_dir_hint(directory)}
 
   thesan fs ls
   thesan cp /etc/hostname /hello
@@ -140,6 +143,8 @@ def _status(context: Context, directory: Path) -> int:
     if context.output is Output.JSON:
         print(json.dumps(state))
         return 0
+    if context.output is Output.MONITOR:
+        return print_records(context, _status_records(state), ())
     print(f"{state['url']}  on {state['engine']}, in {state['dir']}")
     for row in [*state["etcds"], *state["mgms"], *state["fsts"]]:
         address = f"{row['host']}:{row['port']}"
@@ -150,6 +155,15 @@ def _status(context: Context, directory: Path) -> int:
             f"{epoch or row.get('error', '')}".rstrip()
         )
     return 0
+
+
+def _status_records(state: dict[str, Any]) -> list[Record]:
+    """The instance, then each daemon."""
+    instance = {key: value for key, value in state.items() if not isinstance(value, list)}
+    return [
+        {"type": "demo", **instance},
+        *({"type": kind, **row} for kind in ("etcd", "mgm", "fst") for row in state[f"{kind}s"]),
+    ]
 
 
 def _load(context: Context, directory: Path, seconds: float, clients: int) -> int:
