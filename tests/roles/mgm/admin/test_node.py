@@ -60,14 +60,20 @@ def test_a_node_is_switched(mgm):
     assert mgm.do("fs ls", match="fst1").records[0]["stat.active"] == "online"
 
 
-def test_a_node_may_be_declared_before_it_beats(mgm):
-    mgm.do("node set", node="new:1095", status="off")
-    assert mgm.do("node ls").records[0]["status"] == "offline"
+@pytest.mark.parametrize("status", ["on", "off"])
+@pytest.mark.parametrize("name", ["fst1:1096", "fts1:1095", "new", "a b:1", "n" * 300 + ":1"])
+def test_a_mistyped_address_is_no_new_node(mgm, refused, name, status):
+    mgm.grow(1)
+    refused(errno.ENOENT, "no node", mgm.do, "node set", node=name, status=status)
+    assert [one.node for one in mgm.view.nodes()] == ["fst1:1095"]
 
 
-@pytest.mark.parametrize("name", ["new", "new:0", "new:x", "a b:1", "a/b:1", "n" * 300 + ":1"])
-def test_node_names(mgm, refused, name):
-    refused(errno.EINVAL, "host:port", mgm.do, "node set", node=name, status="on")
+def test_a_host_with_one_fst_is_name_enough(mgm, refused):
+    mgm.grow(1)
+    mgm.do("node set", node="fst1", status="off")
+    assert not mgm.view.node_active("fst1:1095")
+    mgm.beat("fst1:1096")
+    refused(errno.EINVAL, "several FSTs", mgm.do, "node set", node="fst1", status="on")
 
 
 def test_status_of_one(mgm, refused):
@@ -89,8 +95,8 @@ def test_status_of_one(mgm, refused):
 def test_only_a_silent_node_without_filesystems_goes(mgm, refused):
     mgm.grow(1)
     refused(errno.EBUSY, "filesystems 1", mgm.do, "node rm", node="fst1:1095")
-    mgm.do("node set", node="fst9:1095", status="on")
     mgm.beat("fst9:1095")
+    mgm.do("node set", node="fst9:1095", status="on")
     refused(errno.EBUSY, "online", mgm.do, "node rm", node="fst9:1095")
     mgm.now_s += 10
     mgm.do("node rm", node="fst9:1095")

@@ -10,7 +10,7 @@ from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import Identity
 from thesan.core.model.units import NS_PER_S
 from thesan.core.namespace.ops import ConfigSet
-from thesan.core.placement.records import NODE_SECTION, NodeRecord, encode_record
+from thesan.core.placement.records import NODE_SECTION, encode_record
 from thesan.roles.mgm.admin import leadership
 from thesan.roles.mgm.admin.arguments import Arguments
 from thesan.roles.mgm.admin.context import AdminContext, Args, Change
@@ -57,18 +57,19 @@ def status(context: AdminContext, args: Args, identity: Identity) -> AdminReply:
 
 
 def set_status(context: AdminContext, args: Args, identity: Identity) -> Change:
-    """`node set HOST:PORT on|off`: an FST that is off gets no clients."""
+    """`node set HOST:PORT on|off`: an FST that is off gets no clients.
+
+    EOS makes a node of an address that it does not know. Here FSTs come by themselves, and a
+    mistyped address must not be a node that nobody has, while the one that was meant stays on.
+    """
     arguments = Arguments(args)
-    name = arguments.text("node")
+    state = find(context, arguments.text("node"))
     wanted = arguments.choice("status", ("on", "off"))
     arguments.done()
-    state = context.view.node(name)
-    record = state.record if state is not None else NodeRecord()
-    _check_name(name)
-    record = msgspec.structs.replace(record, status=wanted)
+    record = msgspec.structs.replace(state.record, status=wanted)
     return Change(
-        [ConfigSet(NODE_SECTION, name, encode_record(record))],
-        AdminReply(records=[], text=f"node {name} is {wanted}"),
+        [ConfigSet(NODE_SECTION, state.node, encode_record(record))],
+        AdminReply(records=[], text=f"node {state.node} is {wanted}"),
     )
 
 
@@ -119,13 +120,6 @@ def find(context: AdminContext, name: str) -> NodeState:
         listed = ", ".join(one.node for one in matches)
         raise OperationError(errno.EINVAL, f"host {name} has several FSTs: {listed}")
     raise OperationError(errno.ENOENT, f"there is no node {name[:80]!r}")
-
-
-def _check_name(name: str) -> None:
-    host, _, port = name.rpartition(":")
-    sound = host and port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536
-    if not sound or len(name) > 255 or any(char.isspace() or char == "/" for char in name):
-        raise OperationError(errno.EINVAL, f"node is not host:port: {name[:80]!r}")
 
 
 def heartbeat_delta(state: NodeState, now_s: float) -> int | str:
