@@ -12,7 +12,7 @@ from thesan.roles.client.filesystem import Filesystem
 PATIENCE_SECONDS: Final = 2.0
 """A change of master is over by then. Doubled from look to look: a long copy asks nobody much."""
 LOOK_SECONDS: Final = 1.0
-"""For an MGM to say what it is: the first notice comes within 3 s."""
+"""For an MGM to say what it is: the first notice comes after 2 to 3 s."""
 PAUSE_SECONDS_MAX: Final = 60.0
 """Between two looks."""
 REASONS_SHOWN_MAX: Final = 3
