@@ -1,5 +1,6 @@
 """The client's side: answers put together, checked, bounded; nonsense ends the connection."""
 
+import errno
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thesan.core.model.errors import WireError
+from thesan.core.model.errors import OperationError, WireError
 from thesan.core.model.limits import (
     ANSWER_BYTES_MAX,
     LISTING_BYTES_MAX,
@@ -257,6 +258,25 @@ def test_requests_under_way_are_bounded(client: Make) -> None:
         session.submit(rq.Ping(NO_SID))
     with pytest.raises(AssertionError, match="too many"):
         session.submit(rq.Ping(NO_SID))
+
+
+@pytest.mark.parametrize(
+    ("request_", "number"),
+    [
+        (rq.Stat(NO_SID, "/caf\udce9"), errno.EILSEQ),
+        (rq.Read(NO_SID, 1, 1 << 63, 1), errno.EINVAL),
+    ],
+)
+def test_what_cannot_be_said_is_not_awaited(
+    client: Make, request_: rq.Request, number: int
+) -> None:
+    session = client()
+    with pytest.raises(OperationError) as caught:
+        session.submit(request_)
+    assert caught.value.errno == number
+    with pytest.raises(OperationError):
+        session.submit_head(rq.Write(NO_SID, 1, 1 << 63, 0, b"data"))
+    assert session.awaited_count == 0
 
 
 def test_data_may_be_sent_apart(client: Make) -> None:

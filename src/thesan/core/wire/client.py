@@ -5,15 +5,17 @@ checksums. It decides nothing: redirect, wait, waitresp, authmore and error go u
 Nothing that a server sends takes more memory than the request that it answers allows.
 """
 
+import errno
 from collections.abc import Callable
 from enum import Enum
 from struct import Struct
+from struct import error as StructError
 from typing import Any, Final, TypeAlias
 
 import google_crc32c
 import msgspec
 
-from thesan.core.model.errors import WireError
+from thesan.core.model.errors import OperationError, WireError
 from thesan.core.model.limits import (
     ANSWER_BYTES_MAX,
     LISTING_BYTES_MAX,
@@ -200,15 +202,26 @@ class ClientSession(Framing[Response]):
         """(sid given to the request, whole frame to send).
 
         Calling it in a state that SUBMITTABLE forbids, or with SESSION_REQUESTS_MAX requests under
-        way, is the caller's mistake.
+        way, is the caller's mistake. OperationError when the request can't be said on the wire:
+        EILSEQ for text that is not UTF-8, EINVAL for a number out of range; nothing is awaited.
         """
-        sid = self._expect(request)
-        return sid, encode(request, sid)
+        sid, request_id = self._next_sid(request)
+        try:
+            frame = encode(request, sid)
+        except (UnicodeEncodeError, StructError) as error:
+            raise _unsayable(error) from error
+        self._expect(sid, request_id, request)
+        return sid, frame
 
     def submit_head(self, request: rq.Write | rq.PgWrite | rq.WriteV) -> tuple[bytes, bytes]:
         """As `submit`, but without the data, which the caller sends next: no copy of them."""
-        sid = self._expect(request)
-        return sid, encode_head(request, sid)
+        sid, request_id = self._next_sid(request)
+        try:
+            head = encode_head(request, sid)
+        except (UnicodeEncodeError, StructError) as error:
+            raise _unsayable(error) from error
+        self._expect(sid, request_id, request)
+        return sid, head
 
     def forget(self, sid: bytes) -> None:
         """Nobody waits for this answer any more; it is dropped when it comes."""
@@ -223,7 +236,7 @@ class ClientSession(Framing[Response]):
         assert not self._awaited, "attach() with requests under way"
         self._awaited = main._awaited
 
-    def _expect(self, request: rq.Request) -> bytes:
+    def _next_sid(self, request: rq.Request) -> tuple[bytes, RequestId]:
         assert not isinstance(request, rq.Unsupported), "this request has no encoding"
         request_id = request.REQUEST_ID
         assert request_id in self._submittable, (
@@ -237,11 +250,13 @@ class ClientSession(Framing[Response]):
             if sid not in self._awaited:
                 break
         self._sid_last = number
+        return sid, request_id
+
+    def _expect(self, sid: bytes, request_id: RequestId, request: rq.Request) -> None:
         bound = _RESULT_BYTES_MAX.get(request_id)
         bytes_max = ANSWER_BYTES_MAX if bound is None else bound(request)
         offset = request.offset if isinstance(request, rq.PgRead) else 0
         self._awaited[sid] = _Awaited(request_id, bytes_max, offset)
-        return sid
 
     def _move(self, event: Event) -> None:
         state = TRANSITIONS.get((self._state, event))
@@ -465,3 +480,10 @@ _ON_SUCCESS: Final[dict[RequestId, Callable[[ClientSession, bytes], None]]] = {
     RequestId.AUTH: _set_proven,
     RequestId.BIND: _set_bound,
 }
+
+
+def _unsayable(error: Exception) -> OperationError:
+    """What is wrong with a request that has no encoding."""
+    if isinstance(error, UnicodeEncodeError):
+        return OperationError(errno.EILSEQ, f"not UTF-8: {error.object[:80]!r}")
+    return OperationError(errno.EINVAL, f"a number is out of range: {error}")
