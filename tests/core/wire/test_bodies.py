@@ -17,7 +17,7 @@ u63 = st.integers(0, 2**63 - 1)
 words = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=12)
 file_names = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0\n/"), min_size=1, max_size=30
-)
+).filter(lambda name: name not in (".", ".."))
 stats = st.builds(
     b.StatInfo, u63, u63, st.integers(0, 1023), u31, u31, u31, st.integers(0, 0o7777), words, words
 )
@@ -201,6 +201,10 @@ def test_random_bytes_raise_wire_errors_only(name: str, body: bytes) -> None:
         ("parse_dirlist", b".\n0 0 0 0\nname\0"),
         ("parse_dirlist", b".\n0 0 0 0\nname\nnot a stat\0"),
         ("parse_dirlist", b"\xff\0"),
+        ("parse_dirlist", b"a\n..\0"),
+        ("parse_dirlist", b"a/b\0"),
+        ("parse_dirlist", b".\n0 0 0 0\n../../up\n1 2 3 4\0"),
+        ("parse_dirlist", b".\n0 0 0 0\n\n1 2 3 4\0"),
         ("parse_locate", b"Qw1\0"),
         ("parse_locate", b"S\0"),
         ("parse_checksum", b"adler32\0"),

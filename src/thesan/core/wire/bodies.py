@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
-from thesan.core.model.errors import WireError, errno_of
+from thesan.core.model.errors import OperationError, WireError, errno_of
 from thesan.core.model.limits import LISTING_ENTRIES_MAX, READV_ITEMS_MAX
+from thesan.core.model.paths import check_name
 from thesan.core.wire.numbers import PROTOCOL_VERSION, SESSION_ID_BYTES
 
 _I32: Final = Struct(">i")
@@ -312,7 +313,10 @@ def checksum_suffix(kind: str, value: str) -> bytes:
 
 
 def parse_dirlist(body: bytes | bytearray) -> list[DirEntry]:
-    """Read a whole listing, with or without stat (told apart by the lead-in entry)."""
+    """Read a whole listing, with or without stat (told apart by the lead-in entry).
+
+    What is no name (`..`, `a/b`) is refused: callers join names to paths of their own machine.
+    """
     if body.count(b"\n") > 2 * LISTING_ENTRIES_MAX:
         raise _fail("listing has too many entries")
     text = _text(body)
@@ -322,14 +326,22 @@ def parse_dirlist(body: bytes | bytearray) -> list[DirEntry]:
         return []
     lines = text.split("\n")
     if not body.startswith(DIRLIST_LEAD[:-1]):
-        return [DirEntry(name) for name in lines if name]
+        return [DirEntry(_listed(name)) for name in lines if name]
     if len(lines) % 2:
         raise _fail("listing with stat has a name without stat")
     entries = []
     for index in range(2, len(lines), 2):
         stat, _, checksum = lines[index + 1].partition(" [ ")
-        entries.append(DirEntry(lines[index], _stat_of(stat), checksum.rstrip(" ]")))
+        entries.append(DirEntry(_listed(lines[index]), _stat_of(stat), checksum.rstrip(" ]")))
     return entries
+
+
+def _listed(name: str) -> str:
+    try:
+        check_name(name)
+    except OperationError as error:
+        raise _fail(f"listing: {error.text}") from None
+    return name
 
 
 def build_statx(flags: Iterable[int]) -> bytes:
