@@ -40,6 +40,11 @@ def test_mkdir(home) -> None:
     home.refused(errno.EBUSY, lambda: _mkdir(home, ALICE, "/"))
 
 
+def test_names_with_a_newline_are_not_made(home) -> None:
+    home.refused(errno.EINVAL, lambda: _mkdir(home, ALICE, "/home/alice/a\nb"))
+    home.refused(errno.EINVAL, lambda: _mkdir(home, ALICE, "/home/alice/a\nb/c", parents=True))
+
+
 def test_mkdir_with_parents(home) -> None:
     made = _mkdir(home, ALICE, "/home/alice/a/b/c", parents=True)
     assert len(made) == 3

@@ -2,7 +2,8 @@
 
 A path is text (UTF-8), absolute, with single slashes and without `.`, `..` and NUL. XRootD clients
 send doubled slashes and sometimes a closing NUL (seen from xrdcp 5.5.3), which are forgiven;
-`..` never is, since no client sends it for a good reason.
+`..` never is, since no client sends it for a good reason. A name that is made holds no newline,
+since kXR_dirlist puts one between names; one that an older version made can be removed and renamed.
 """
 
 import errno
@@ -50,9 +51,10 @@ def parse_cgi(cgi: str) -> dict[str, str]:
 def components(path: str) -> list[str]:
     """Split an absolute path into checked names; `[]` is the root.
 
-    Raises OperationError EINVAL (relative, NUL, `..`, bad UTF-8) or ENAMETOOLONG.
+    Raises OperationError EINVAL (relative, NUL, `..`), EILSEQ (not UTF-8) or ENAMETOOLONG.
     """
-    if len(path) * 4 > PATH_BYTES_MAX:
+    # What a client finds on a disk may hold surrogates, which no request can carry.
+    if len(path) * 4 > PATH_BYTES_MAX or not path.isascii():
         _check_bytes(path, PATH_BYTES_MAX, "path")
     if not path.startswith("/"):
         raise OperationError(errno.EINVAL, f"path is not absolute: {path[:80]!r}")
@@ -75,8 +77,11 @@ def normalise(path: str) -> str:
 
 
 def check_name(name: str) -> None:
-    """Check one component. Raises OperationError EINVAL or ENAMETOOLONG."""
-    if not name or name in (".", "..") or "/" in name or "\0" in name:
+    """Check one component of what is made or listed.
+
+    Raises OperationError EINVAL, EILSEQ (not UTF-8) or ENAMETOOLONG.
+    """
+    if not name or name in (".", "..") or "/" in name or "\0" in name or "\n" in name:
         raise OperationError(errno.EINVAL, f"not a name: {name[:80]!r}")
     _check_bytes(name, NAME_BYTES_MAX, "name")
 
@@ -89,10 +94,15 @@ def parent_and_name(path: str) -> tuple[str, str]:
     return head or "/", name
 
 
-def _check_bytes(text: str, bytes_max: int, what: str) -> None:
+def check_text(text: str, what: str) -> int:
+    """Bytes of `text` in UTF-8. Raises OperationError EILSEQ when it has none."""
     try:
-        size = len(text.encode())
+        return len(text.encode())
     except UnicodeEncodeError as error:
-        raise OperationError(errno.EILSEQ, f"{what} is not UTF-8") from error
+        raise OperationError(errno.EILSEQ, f"{what} is not UTF-8: {text[:80]!r}") from error
+
+
+def _check_bytes(text: str, bytes_max: int, what: str) -> None:
+    size = check_text(text, what)
     if size > bytes_max:
         raise OperationError(errno.ENAMETOOLONG, f"{what} has {size} bytes, at most {bytes_max}")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import Identity
 from thesan.core.model.limits import SYMLINK_TARGET_BYTES_MAX
-from thesan.core.model.paths import components
+from thesan.core.model.paths import check_name, components
 from thesan.core.namespace.access import (
     acting,
     check_create,
@@ -128,6 +128,7 @@ def _mkdirs(
     parent_fid = top.fid
     made: list[Op] = []
     for name in names:
+        check_name(name)
         op = MakeDirectory(parent_fid, name, fids(), bits, uid, gid, now_ns)
         made.append(op)
         parent_fid = op.fid

@@ -102,11 +102,15 @@ def resolve(ns: Namespace, path: str, identity: Identity) -> tuple[Directory, st
         head, _, name = normalise(path).rpartition("/")
         if not name:
             raise OperationError(errno.EBUSY, "the root directory can't be changed that way")
-    check_name(name)
+    is_old = "\n" in name  # an older version made such names: what is there can be removed
+    if not is_old:
+        check_name(name)
     parent = lookup(ns, head or "/", identity)
     if not isinstance(parent, Directory):
         raise OperationError(errno.ENOTDIR, f"{head}: not a directory")
     check_search(parent, identity)
+    if is_old and ns.tree.child(parent, name) is None:
+        check_name(name)
     return parent, name
 
 
