@@ -83,8 +83,12 @@ class LocalFiles(Protocol):
         """Names in a directory, sorted."""
         ...
 
-    async def mkdir(self, path: str, mode: int = 0o777) -> None:
-        """Make a directory and its missing parents; one that is there already is fine."""
+    async def mkdir(self, path: str, mode: int = 0o777, *, follow: bool = True) -> None:
+        """Make a directory and its missing parents; one that is there already is fine.
+
+        Without `follow` a symbolic link at `path` is no directory (ENOTDIR), and the parent must
+        be there.
+        """
         ...
 
     async def readlink(self, path: str) -> str: ...
@@ -96,11 +100,12 @@ class LocalFiles(Protocol):
     async def open_read(self, path: str) -> LocalReader: ...
 
     async def open_write(
-        self, path: str, mode: int = 0o666, *, replace: bool = True
+        self, path: str, mode: int = 0o666, *, replace: bool = True, follow: bool = True
     ) -> LocalWriter:
         """Begin a file with permission bits `mode` less the umask.
 
-        Without `replace` an existing file is EEXIST, here or at commit.
+        Without `replace` an existing file is EEXIST, here or at commit. Without `follow` a
+        symbolic link at `path` is such a file itself: what it leads to is not touched.
         """
         ...
 

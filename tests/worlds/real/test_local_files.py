@@ -101,6 +101,47 @@ def test_write_through_a_link_keeps_the_link(tmp_path: Path) -> None:
     assert (tmp_path / "real").read_bytes() == b"new"
 
 
+def test_a_link_that_is_not_followed_is_replaced_itself(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"old")
+    link = tmp_path / "link"
+    link.symlink_to("real")
+    fails(errno.EEXIST, lambda files: files.open_write(str(link), replace=False, follow=False))
+    (tmp_path / "dangling").symlink_to("nothing")
+    dangling = str(tmp_path / "dangling")
+    fails(errno.EEXIST, lambda files: files.open_write(dangling, replace=False, follow=False))
+
+    async def work(files: LocalFiles) -> None:
+        writer = await files.open_write(str(link), follow=False)
+        await writer.write(0, b"new")
+        await writer.commit()
+
+    run(work)
+    assert not link.is_symlink()
+    assert link.read_bytes() == b"new"
+    assert (tmp_path / "real").read_bytes() == b"old"
+
+
+def test_a_link_that_is_not_followed_is_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+
+    async def work(files: LocalFiles) -> None:
+        await files.mkdir(str(tmp_path / "link"))
+        await files.mkdir(str(tmp_path / "real"), follow=False)
+        await files.mkdir(str(tmp_path / "new"), 0o700, follow=False)
+
+    run(work)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    fails(errno.ENOTDIR, lambda files: files.mkdir(str(tmp_path / "link"), follow=False))
+    fails(errno.ENOENT, lambda files: files.mkdir(str(tmp_path / "a" / "b"), follow=False))
+
+
+def test_what_is_no_local_name_is_an_error_as_any(tmp_path: Path) -> None:
+    fails(errno.EINVAL, lambda files: files.symlink("a\0b", str(tmp_path / "l")))
+    fails(errno.EINVAL, lambda files: files.open_write(str(tmp_path / "a\0b")))
+    fails(errno.EILSEQ, lambda files: files.mkdir(str(tmp_path / "\ud800")))
+
+
 def test_pipe_is_written_in_place_and_in_order(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)

@@ -32,6 +32,10 @@ class _Workers:
             return await loop.run_in_executor(self._pool, call, *args)
         except OSError as error:
             raise _operation_error(error) from error
+        except UnicodeEncodeError as error:
+            raise OperationError(errno.EILSEQ, f"no local name: {error.object[:80]!r}") from error
+        except ValueError as error:  # a NUL in a path or in the text of a link
+            raise OperationError(errno.EINVAL, f"no local name: {error}") from error
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -53,8 +57,11 @@ class RealLocalFiles:
     async def list(self, path: str) -> list[str]:
         return await self._workers.run(lambda: sorted(os.listdir(path)))
 
-    async def mkdir(self, path: str, mode: int = 0o777) -> None:
-        await self._workers.run(lambda: os.makedirs(path, mode, exist_ok=True))
+    async def mkdir(self, path: str, mode: int = 0o777, *, follow: bool = True) -> None:
+        if follow:
+            await self._workers.run(lambda: os.makedirs(path, mode, exist_ok=True))
+        else:
+            await self._workers.run(_make_directory, path, mode)
 
     async def readlink(self, path: str) -> str:
         return await self._workers.run(os.readlink, path)
@@ -67,9 +74,9 @@ class RealLocalFiles:
         return _Reader(self._workers, fd)
 
     async def open_write(
-        self, path: str, mode: int = 0o666, *, replace: bool = True
+        self, path: str, mode: int = 0o666, *, replace: bool = True, follow: bool = True
     ) -> LocalWriter:
-        fd, beside, target = await self._workers.run(_open_write, path, mode, replace)
+        fd, beside, target = await self._workers.run(_open_write, path, mode, replace, follow)
         return _Writer(self._workers, fd, beside, target, replace)
 
     def stdin(self) -> Source:
@@ -171,6 +178,15 @@ def _stat(path: str, follow: bool) -> LocalStat | None:
     return LocalStat(kind, found.st_size, stat.S_IMODE(found.st_mode), found.st_mtime_ns)
 
 
+def _make_directory(path: str, mode: int) -> None:
+    try:
+        os.mkdir(path, mode)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            number = errno.ENOTDIR
+            raise NotADirectoryError(number, os.strerror(number), path) from None
+
+
 def _open_read(path: str) -> int:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     if stat.S_ISDIR(os.fstat(fd).st_mode):
@@ -191,15 +207,15 @@ def _read_at(fd: int, offset: int, length: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _open_write(path: str, mode: int, replace: bool) -> tuple[int, str, str]:
-    """(fd, name beside the target or "", target with links resolved)."""
-    target = os.path.realpath(path)
-    found = _stat(target, follow=True)
+def _open_write(path: str, mode: int, replace: bool, follow: bool) -> tuple[int, str, str]:
+    """(fd, name beside the target or "", target, with `follow` with links resolved)."""
+    target = os.path.realpath(path) if follow else path
+    found = _stat(target, follow)
     if found is not None:
         if found.kind is LocalKind.DIRECTORY:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         if found.kind is LocalKind.OTHER:
-            return os.open(target, _DIRECT), "", target
+            return os.open(target, _DIRECT if follow else _DIRECT | os.O_NOFOLLOW), "", target
         if not replace:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     beside = os.path.join(os.path.dirname(target), f".thesan-{secrets.token_hex(8)}.part")
