@@ -172,8 +172,16 @@ class Mgm(Daemon):
             return self.node(node.target)
         return node
 
+    def shown(self, path: str) -> Node:
+        """In a listing: what a link leads to, a dangling one itself."""
+        try:
+            return self.node(path)
+        except OperationError:
+            return self.node(path, follow=False)
+
     def info(self, node: Node) -> bodies.StatInfo:
-        flags = int(StatFlag.READABLE | (StatFlag.IS_DIR if node.is_dir else 0))
+        kind = StatFlag.IS_DIR if node.is_dir else 0 if node.target is None else StatFlag.OTHER
+        flags = int(StatFlag.READABLE | kind)
         size, mtime = len(node.data or b""), node.mtime
         return bodies.StatInfo(node.fid, size, flags, mtime, mtime, mtime, node.mode, "u", "g")
 
@@ -189,7 +197,8 @@ class Mgm(Daemon):
         if not request.options & DirListFlag.STAT:
             return responses.ok(request.sid, bodies.build_dirlist(map(str.encode, names)))
         entries = [
-            (name.encode(), bodies.stat_text(self.info(self.node(prefix + name)))) for name in names
+            (name.encode(), bodies.stat_text(self.info(self.shown(prefix + name))))
+            for name in names
         ]
         return responses.ok(request.sid, bodies.build_dirlist_stat(entries))
 

@@ -6,7 +6,7 @@ import pytest
 
 from thesan.core.model.errors import OperationError
 from thesan.core.wire import requests as rq
-from thesan.roles.client.tree import child_of
+from thesan.roles.client.tree import child_of, find
 
 
 def fill(cluster) -> list[str]:
@@ -45,6 +45,50 @@ def test_links_are_not_followed(cluster_run):
         assert found["/t/a"].is_dir
         assert await fs.remove_tree("/t") == 5
         assert list(cluster.names) == ["/", "/elsewhere", "/elsewhere/g"]
+
+    cluster_run(test)
+
+
+def test_every_link_is_told_apart_when_asked_for(cluster_run):
+    async def test(cluster):
+        cluster.put("/elsewhere/g", b"")
+        cluster.put("/t/f", b"")
+        fs = cluster.connect()
+        for target, name in (("/elsewhere/g", "file"), ("/none", "none"), ("/elsewhere", "dir")):
+            await fs.symlink(target, f"/t/{name}")
+        links = {entry.path: entry.link async for entry in find(fs, "/t", every_link=True)}
+        assert links == {
+            "/t/dir": "/elsewhere",
+            "/t/f": None,
+            "/t/file": "/elsewhere/g",
+            "/t/none": "/none",
+        }
+        links = {entry.path: entry.link async for entry in find(fs, "/t")}
+        assert links["/t/none"] == "/none"
+        assert links["/t/file"] is None
+
+    cluster_run(test)
+
+
+def test_a_directory_that_is_pruned_or_may_not_be_listed(cluster_run, faults):
+    _, refuse = faults
+
+    async def test(cluster):
+        fill(cluster)
+        fs = cluster.connect()
+
+        def deny(connection, request):
+            return refuse(errno.EACCES)(connection, request) if request.path == "/t/d1" else "pass"
+
+        cluster.mgm.fail(rq.DirList, deny, times=1000)
+        failures = []
+        seen = []
+        async for entry in find(fs, "/t", failed=lambda *failure: failures.append(failure)):
+            entry.pruned = entry.path == "/t/d0"
+            seen.append(entry.path)
+        assert [(path, error.errno) for path, error in failures] == [("/t/d1", errno.EACCES)]
+        assert {path for path in seen if path[:5] in ("/t/d0", "/t/d1")} == {"/t/d0", "/t/d1"}
+        assert "/t/d3/e2/f4" in seen
 
     cluster_run(test)
 

@@ -2,12 +2,13 @@
 
 A listing shows a symbolic link as what it leads to. Before a walk enters a directory it asks
 whether that is a link: a walk that followed one could go round for ever, or remove what is
-elsewhere.
+elsewhere. Whoever changes or copies what a walk shows must know of links to files, too: for them
+every entry is asked (`every_link`).
 """
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
     from thesan.roles.client.filesystem import Filesystem
 
 _NOT_A_LINK: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOENT})
-"""What readlink says of a directory; of a server without links; of what vanished."""
+"""What readlink says of a file or directory; of a server without links; of what vanished."""
+_MAY_BE_LINKS: Final = int(StatFlag.IS_DIR | StatFlag.OTHER)
+"""What looks like a directory, and what leads nowhere."""
+
+Failed = Callable[[str, OperationError], None]
+"""Told of a directory that could not be listed."""
 
 
 class Found(msgspec.Struct, gc=False):
@@ -31,7 +37,9 @@ class Found(msgspec.Struct, gc=False):
     path: str
     stat: StatInfo
     link: str | None = None
-    """Text of a symbolic link to a directory, which is not entered."""
+    """Text of a symbolic link to a directory or to nothing, with `every_link` also to a file."""
+    pruned: bool = False
+    """Set by whoever walks: do not go into this directory."""
 
     @property
     def is_dir(self) -> bool:
@@ -44,23 +52,40 @@ def child_of(directory: str, name: str) -> str:
     return f"/{name}" if directory == "/" else f"{directory}/{name}"
 
 
-async def find(fs: "Filesystem", top: str, depth_max: int | None) -> AsyncIterator[Found]:
-    """Everything below `top`, depth first; of directories that vanish meanwhile, nothing."""
+async def find(
+    fs: "Filesystem",
+    top: str,
+    depth_max: int | None = None,
+    *,
+    every_link: bool = False,
+    failed: Failed | None = None,
+) -> AsyncIterator[Found]:
+    """Everything below `top`, depth first; of directories that vanish meanwhile, nothing.
+
+    `every_link`: tell links to files apart from files, which costs a request for each entry.
+    With `failed` a directory below `top` that can't be listed does not end the walk.
+    """
     tasks = TaskOwner(f"find {top}")
     try:
         # What is still to be shown, last first. Listings of directories near the end are begun
         # ahead; their number is what bounds the memory of a walk.
-        first = await _children(fs, top, 1)
+        first = await _children(fs, top, 1, every_link)
         stack = _reversed(first, depth_max)
         while stack:
             for entry in stack[-TREE_REQUESTS_PARALLEL:]:
                 if entry.wants_children and entry.listing is None:
-                    work = _children(fs, entry.found.path, entry.depth + 1)
+                    work = _children(fs, entry.found.path, entry.depth + 1, every_link)
                     entry.listing = tasks.start("list", work)
             entry = stack.pop()
             yield entry.found
-            if entry.listing is not None:
+            if entry.listing is None or entry.found.pruned:
+                continue
+            try:
                 stack += _reversed(await entry.listing, depth_max)
+            except OperationError as error:
+                if failed is None:
+                    raise
+                failed(entry.found.path, error)
     finally:
         await tasks.close()
 
@@ -83,7 +108,9 @@ def _reversed(entries: list[_Pending], depth_max: int | None) -> list[_Pending]:
     return entries[::-1]
 
 
-async def _children(fs: "Filesystem", directory: str, depth: int) -> list[_Pending]:
+async def _children(
+    fs: "Filesystem", directory: str, depth: int, every_link: bool
+) -> list[_Pending]:
     try:
         entries = await fs.ls(directory, stat=True)
     except OperationError as error:
@@ -91,19 +118,22 @@ async def _children(fs: "Filesystem", directory: str, depth: int) -> list[_Pendi
             return []
         raise
     entries.sort(key=lambda entry: entry.name)
-    return [_Pending(found, depth) for found in await _look_at(fs, directory, entries)]
+    found = await _look_at(fs, directory, entries, every_link)
+    return [_Pending(each, depth) for each in found]
 
 
-async def _look_at(fs: "Filesystem", directory: str, entries: list[DirEntry]) -> list[Found]:
-    """The entries, with links to directories told apart from directories."""
+async def _look_at(
+    fs: "Filesystem", directory: str, entries: list[DirEntry], every_link: bool
+) -> list[Found]:
+    """The entries, with links told apart from what they lead to."""
     found = [
         Found(child_of(directory, entry.name), entry.stat)
         for entry in entries
         if entry.stat is not None
     ]
-    directories = [entry for entry in found if entry.stat.flags & StatFlag.IS_DIR]
-    for start in range(0, len(directories), TREE_REQUESTS_PARALLEL):
-        part = directories[start : start + TREE_REQUESTS_PARALLEL]
+    asked = [entry for entry in found if every_link or entry.stat.flags & _MAY_BE_LINKS]
+    for start in range(0, len(asked), TREE_REQUESTS_PARALLEL):
+        part = asked[start : start + TREE_REQUESTS_PARALLEL]
         links = await asyncio.gather(*(_link_text(fs, entry.path) for entry in part))
         for entry, link in zip(part, links, strict=True):
             entry.link = link
