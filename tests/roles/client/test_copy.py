@@ -9,6 +9,7 @@ import pytest
 
 from thesan.core.model.errors import OperationError
 from thesan.core.wire import requests as rq
+from thesan.core.wire.pages import pgread_answer
 from thesan.roles.client import copy as copying
 from thesan.roles.client import transfer
 from thesan.roles.client.copy import CopyFailed, CopyJob, Place, Summary
@@ -176,6 +177,34 @@ def test_within_the_instance(copy_run):
         summary = await cp(remote("/a"), remote("/b"), recursive=True)
         assert (summary.files, summary.bytes) == (2, len(DATA))
         assert cluster.names["/b/f"].data == DATA
+
+    copy_run(test)
+
+
+@pytest.mark.parametrize("bad_reads", [1, 1000])
+def test_a_damaged_source_is_not_copied_within_the_instance(copy_run, bad_reads):
+    async def test(cluster, cp):
+        cluster.put("/s", DATA)
+        fst = cluster.fsts[0]
+
+        def damaged(connection, request):
+            data = fst.file(connection, request.fh).data
+            part = bytearray(data[request.offset : request.offset + request.length])
+            part[0] ^= 1
+            return pgread_answer(request.sid, request.offset, part)
+
+        fst.fail(rq.PgRead, damaged, times=bad_reads)
+        if bad_reads == 1:
+            summary = await cp(remote("/s"), remote("/t"))
+            assert (summary.restarts, summary.unverified) == (1, 0)
+            assert cluster.names["/t"].data == DATA
+            # The FST that took the copy is not shunned for what another one read.
+            assert not any("tried=" in open_.cgi for open_ in cluster.mgm.requests(rq.Open))
+            return
+        with pytest.raises(CopyFailed, match="checksum differs") as caught:
+            await cp(remote("/s"), remote("/t"))
+        assert caught.value.errno == errno.EDOM
+        assert "/t" not in cluster.names
 
     copy_run(test)
 

@@ -8,7 +8,7 @@ copied as the file, since a listing shows it so.
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,9 +25,9 @@ from thesan.core.model.units import NS_PER_S
 from thesan.core.wire.bodies import StatInfo
 from thesan.core.wire.numbers import StatFlag
 from thesan.io.tasks import TaskOwner
-from thesan.ports.local_files import LocalFiles, LocalKind, Sink, Source
+from thesan.ports.local_files import LocalFiles, LocalKind
+from thesan.roles.client.copy_ends import Counter, FromRemote, FromStream, ToStream
 from thesan.roles.client.filesystem import Filesystem
-from thesan.roles.client.router import Body
 from thesan.roles.client.transfer import Count, Moved, Upload, download, may_begin_again, upload
 from thesan.roles.client.tree import child_of
 
@@ -327,7 +327,7 @@ class _Copier:
     async def _upload(self, item: _Item) -> Moved:
         plan, fs = self._plan(item), self._fs
         if item.source == STREAM:
-            reader = _InOrder(self._files.stdin())
+            reader = FromStream(self._files.stdin())
             return await upload(fs, plan, reader, can_repeat=False, count=self._count)
         local = await self._files.open_read(item.source)
         try:
@@ -336,21 +336,25 @@ class _Copier:
             await local.close()
 
     async def _relay(self, item: _Item) -> Moved:
-        async with await self._fs.open(item.source) as file:
-            return await upload(
-                self._fs, self._plan(item), _ReadAhead(file.pieces), can_repeat=True,
-                count=self._count,
-            )  # fmt: skip
+        reader = FromRemote(self._fs, item.source, verify_it=self._job.verify)
+        try:
+            moved = await upload(
+                self._fs, self._plan(item), reader, can_repeat=True, count=self._count
+            )
+        finally:
+            await reader.close()
+        moved.verified = moved.verified and reader.verified
+        return moved
 
     async def _download(self, item: _Item) -> Moved:
         if item.target == STREAM:
-            sink = _ToStream(self._files.stdout())
+            sink = ToStream(self._files.stdout())
             return await download(
                 self._fs, item.source, sink, verify_it=self._job.verify, count=self._count
             )
         tries = 1
         while True:
-            counted = _Counter(self._count)
+            counted = Counter(self._count)
             try:
                 moved = await self._download_once(item, counted)
             except OperationError as error:
@@ -374,62 +378,6 @@ class _Copier:
         finally:
             await writer.discard()
         return moved
-
-
-class _Counter:
-    """Counts, and can take it all back."""
-
-    def __init__(self, count: Count) -> None:
-        self._count = count
-        self._sum = 0
-
-    def __call__(self, byte_count: int) -> None:
-        self._sum += byte_count
-        self._count(byte_count)
-
-    def take_back(self) -> None:
-        self._count(-self._sum)
-        self._sum = 0
-
-
-class _InOrder:
-    """A stream as a reader: fills every chunk, since a pipe gives what it has."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    async def read(self, offset: int, length: int) -> Body:
-        parts: list[bytes] = []
-        while length > 0:
-            part = await self._source.read(length)
-            if not part:
-                break
-            parts.append(part)
-            length -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-class _ToStream:
-    """A stream as a writer."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-
-    async def write(self, offset: int, data: Body) -> None:
-        await self._sink.write(data)
-
-
-class _ReadAhead:
-    """A remote file as a reader: requests go ahead of what is asked for."""
-
-    def __init__(self, pieces: Callable[[], AsyncIterator[Body]]) -> None:
-        self._pieces = pieces
-        self._iterator: AsyncIterator[Body] | None = None
-
-    async def read(self, offset: int, length: int) -> Body:
-        if offset == 0 or self._iterator is None:
-            self._iterator = self._pieces()
-        return await anext(self._iterator, b"")
 
 
 def _item_of(source: str, target: str, info: StatInfo) -> _Item:

@@ -43,6 +43,10 @@ Count = Callable[[int], None]
 """Told how many bytes were moved; a negative number takes back those of a broken try."""
 
 
+class SourceFailed(OperationError):
+    """What an upload is read from failed: the FST that it is written to is not to blame."""
+
+
 class Reader(Protocol):
     """Where an upload comes from."""
 
@@ -102,6 +106,8 @@ async def upload(
                 async with file:
                     await _send(file, reader, moved, count, fs.router.config.chunks_in_flight)
                     unknown = msgspec.structs.replace(moved)
+            except SourceFailed:
+                raise
             except OperationError:
                 tried[host] = None
                 raise
