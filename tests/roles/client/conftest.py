@@ -172,13 +172,6 @@ class Mgm(Daemon):
             return self.node(node.target)
         return node
 
-    def shown(self, path: str) -> Node:
-        """In a listing: what a link leads to, a dangling one itself."""
-        try:
-            return self.node(path)
-        except OperationError:
-            return self.node(path, follow=False)
-
     def info(self, node: Node) -> bodies.StatInfo:
         kind = StatFlag.IS_DIR if node.is_dir else 0 if node.target is None else StatFlag.OTHER
         flags = int(StatFlag.READABLE | kind)
@@ -196,10 +189,9 @@ class Mgm(Daemon):
         names = [name for name in below if name and "/" not in name]
         if not request.options & DirListFlag.STAT:
             return responses.ok(request.sid, bodies.build_dirlist(map(str.encode, names)))
-        entries = [
-            (name.encode(), bodies.stat_text(self.info(self.shown(prefix + name))))
-            for name in names
-        ]
+        nodes = (self.cluster.names[prefix + name] for name in names)
+        shown = (self.info(self.cluster.names.get(node.target, node)) for node in nodes)
+        entries = zip(map(str.encode, names), map(bodies.stat_text, shown), strict=True)
         return responses.ok(request.sid, bodies.build_dirlist_stat(entries))
 
     def on_mkdir(self, connection, request):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from thesan.core.model.errors import OperationError
+from thesan.core.wire import bodies, responses
 from thesan.core.wire import requests as rq
 from thesan.core.wire.pages import pgread_answer
 from thesan.roles.client import copy as copying
@@ -98,9 +99,16 @@ def test_a_tree_there_and_back(copy_run, tmp_path):
         assert cluster.names["/up/sub/deep/x"].data == b"x" * 10_000
         assert cluster.names["/up/link"].target == "sub/deep"
         cluster.names["/up/link"].target = "/up/sub/deep"
+        # What a listing shows as a file is a link as well.
+        await cluster.clients[0].symlink("/up/a", "/up/sub/to a file")
+        await cluster.clients[0].symlink("/nowhere", "/up/sub/dangling")
         summary = await cp(remote("/up"), local(tmp_path / "down"), recursive=True)
-        assert (summary.files, summary.directories, summary.links) == (4, 4, 1)
-        expected = content(tmp_path / "tree") | {"link": "/up/sub/deep"}
+        assert (summary.files, summary.directories, summary.links) == (4, 4, 3)
+        expected = content(tmp_path / "tree") | {
+            "link": "/up/sub/deep",
+            "sub/to a file": "/up/a",
+            "sub/dangling": "/nowhere",
+        }
         assert content(tmp_path / "down") == expected
         # A second time: into the directory that is there now.
         await cp(remote("/up"), local(tmp_path / "down"), recursive=True)
@@ -233,8 +241,6 @@ def test_one_failure_does_not_stop_the_rest(copy_run, tmp_path, faults):
 def test_a_broken_download_leaves_nothing(copy_run, tmp_path):
     async def test(cluster, cp):
         cluster.put("/f", DATA)
-        from thesan.core.wire import bodies, responses
-
         cluster.mgm.fail(
             rq.Query,
             lambda c, r: responses.ok(r.sid, bodies.build_checksum("adler32", "00000000")),
@@ -336,6 +342,33 @@ def test_standard_streams(cluster_run):
         streams.close()
 
     cluster_run(test)
+
+
+def test_several_sources_follow_each_other_on_standard_output(cluster_run):
+    async def test(cluster):
+        streams = Streams(b"")
+        fs = cluster.connect()
+        for name in "abc":
+            cluster.put(f"/{name}", name.encode() * 50_000)
+        job = CopyJob([remote(f"/{name}") for name in "abc"], local("-"), parallel=8)
+        await copying.run(fs, streams, job)
+        assert bytes(streams.written) == b"".join(cluster.names[f"/{name}"].data for name in "abc")
+        streams.close()
+
+    cluster_run(test)
+
+
+def test_a_tree_does_not_go_to_standard_output(copy_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    async def test(cluster, cp):
+        cluster.put("/t/f", b"x")
+        with pytest.raises(CopyFailed) as caught:
+            await cp(remote("/t"), local("-"), recursive=True)
+        assert caught.value.errno == errno.EISDIR
+        assert not list(tmp_path.iterdir())
+
+    copy_run(test)
 
 
 def test_a_cancelled_copy_commits_nothing(copy_run, tmp_path):

@@ -1,9 +1,10 @@
 """Copying files and trees: local to instance, instance to local, within the instance, streams.
 
 As `cp` does: into the target when that is a directory, else to it. Directories are walked while
-files are copied, several at once; a file that fails does not stop the others, and is reported at
-the end. Links inside a local tree are made again as links; a link to a file in the instance is
-copied as the file, since a listing shows it so.
+files are copied, several at once; a file or directory that fails does not stop the others, and is
+reported at the end. Links inside a tree are made again as links, and below the top of a target on
+this machine nothing is written through a link: an earlier copy may have made it, and the instance
+says where it leads.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from thesan.core.model.limits import (
     COPY_TREE_ENTRIES_MAX,
     COPY_TRIES_MAX,
 )
+from thesan.core.model.paths import check_text, normalise
 from thesan.core.model.units import NS_PER_S
 from thesan.core.wire.bodies import StatInfo
 from thesan.core.wire.numbers import StatFlag
@@ -29,7 +31,7 @@ from thesan.ports.local_files import LocalFiles, LocalKind
 from thesan.roles.client.copy_ends import Counter, FromRemote, FromStream, ToStream
 from thesan.roles.client.filesystem import Filesystem
 from thesan.roles.client.transfer import Count, Moved, Upload, download, may_begin_again, upload
-from thesan.roles.client.tree import child_of
+from thesan.roles.client.tree import child_of, find
 
 STREAM: Final = "-"
 """Local path that means standard input or output."""
@@ -107,6 +109,8 @@ class _Item(msgspec.Struct, frozen=True):
     size: int
     mode: int
     mtime_ns: int
+    follow: bool = True
+    """Write through a link at a local target."""
 
 
 Report = Callable[[Progress], None]
@@ -134,13 +138,16 @@ class _Copier:
         self._failure_count = 0
         self._queue: asyncio.Queue[tuple[_Item, bool] | None] = asyncio.Queue(COPY_QUEUE_ENTRIES)
         self._entries = 0
+        self._made: set[str] = set()
+        """Targets so far, when several sources may have the same."""
 
     async def run(self) -> Summary:
         """Walk and copy at the same time."""
         if not self._job.target.remote and not all(place.remote for place in self._job.sources):
             raise OperationError(errno.EINVAL, "source and target are both local: use cp")
         tasks = TaskOwner("copy")
-        width = max(1, self._job.parallel)
+        # Standard output has one place for bytes: one source after the other, as `cat`.
+        width = 1 if self._to_stream else max(1, self._job.parallel)
         try:
             workers = [tasks.start(f"worker {n}", self._work()) for n in range(width)]
             walker = tasks.start("walk", self._walk(width))
@@ -150,6 +157,11 @@ class _Copier:
         if self._failures:
             raise CopyFailed(self._failures, self._failure_count)
         return self._summary
+
+    @property
+    def _to_stream(self) -> bool:
+        target = self._job.target
+        return not target.remote and target.path == STREAM
 
     async def _work(self) -> None:
         while (entry := await self._queue.get()) is not None:
@@ -177,7 +189,7 @@ class _Copier:
             path = child_of(target.path, name) if into and name else target.path
             try:
                 if source.remote:
-                    await self._walk_remote(source.path, path)
+                    await self._walk_remote(normalise(source.path), path)
                 elif source.path == STREAM:
                     await self._add(_Item(STREAM, path, 0, 0o644, 0), False)
                 else:
@@ -190,7 +202,7 @@ class _Copier:
     async def _is_directory_target(self) -> bool:
         """Whether the sources go into the target. Raises when that can't be."""
         target = self._job.target
-        if not target.remote and target.path == STREAM:
+        if self._to_stream:
             return False
         if target.remote:
             exists = await self._fs.is_dir(target.path)
@@ -213,9 +225,22 @@ class _Copier:
         if self._entries > COPY_TREE_ENTRIES_MAX:
             text = f"more than {COPY_TREE_ENTRIES_MAX} entries in one copy"
             raise OperationError(errno.E2BIG, text)
+        if not self._is_first(item.source, item.target):
+            return
         self._progress.files_total += 1
         self._progress.bytes_total += item.size
         await self._queue.put((item, from_remote))
+
+    def _is_first(self, source: str, target: str) -> bool:
+        """Whether no other source of this copy was to become `target`; else that is a failure."""
+        if len(self._job.sources) == 1 or self._to_stream:
+            return True
+        if target in self._made:
+            text = f"will not overwrite just-created {target} with {source}"
+            self._fail(source, OperationError(errno.EEXIST, text))
+            return False
+        self._made.add(target)
+        return True
 
     async def _walk_local(self, source: str, target: str) -> None:
         found = await self._files.stat(source)
@@ -228,28 +253,36 @@ class _Copier:
         pending = [(source, target, found.mode)]
         while pending:
             directory, to, mode = pending.pop()
-            await self._make_directory(to, mode)
-            for name in await self._files.list(directory):
+            try:
+                await self._make_directory(to, mode)
+                names = await self._files.list(directory)
+            except OperationError as error:
+                self._fail(directory, error)
+                continue
+            for name in names:
                 subdirectory = await self._take_local(f"{directory}/{name}", child_of(to, name))
                 if subdirectory is not None:
                     pending.append(subdirectory)
 
     async def _take_local(self, source: str, target: str) -> tuple[str, str, int] | None:
         """One entry of a local directory; what is a directory is given back."""
-        found = await self._files.stat(source, follow=False)
-        if found is None:
+        try:
+            found = await self._files.stat(source, follow=False)
+            if found is None:
+                return None
+            if found.kind is LocalKind.SYMLINK:
+                await self._make_link(source, await self._files.readlink(source), target)
+                return None
+        except OperationError as error:
+            self._fail(source, error)
             return None
-        match found.kind:
-            case LocalKind.DIRECTORY:
-                return source, target, found.mode
-            case LocalKind.FILE:
-                await self._add(
-                    _Item(source, target, found.size, found.mode, found.mtime_ns), False
-                )
-            case LocalKind.SYMLINK:
-                await self._make_link(await self._files.readlink(source), target)
-            case LocalKind.OTHER:
-                self._summary.skipped.append(source)
+        if found.kind is LocalKind.DIRECTORY:
+            return source, target, found.mode
+        if found.kind is LocalKind.FILE:
+            item = _Item(source, target, found.size, found.mode, found.mtime_ns)
+            await self._add(item, False)
+        else:
+            self._summary.skipped.append(source)
         return None
 
     async def _walk_remote(self, source: str, target: str) -> None:
@@ -258,31 +291,44 @@ class _Copier:
             await self._add(_item_of(source, target, info), True)
             return
         self._check_recursive(source)
-        await self._make_directory(target, info.mode or 0o755)
-        async for found in self._fs.find(source):
+        # A link that the caller named is the caller's wish; one with the name of a source is not.
+        named = target == self._job.target.path
+        await self._make_directory(target, info.mode or 0o755, follow=named)
+        async for found in find(self._fs, source, every_link=True, failed=self._fail):
             to = target.rstrip("/") + found.path[len(source.rstrip("/")) :]
             if found.link is not None:
-                await self._make_link(found.link, to)
+                await self._make_link(found.path, found.link, to)
             elif found.is_dir:
-                await self._make_directory(to, found.stat.mode or 0o755)
+                try:
+                    await self._make_directory(to, found.stat.mode or 0o755, follow=False)
+                except OperationError as error:
+                    self._fail(found.path, error)
+                    found.pruned = True
+            elif found.stat.flags & StatFlag.OTHER:
+                self._summary.skipped.append(found.path)
             else:
-                await self._add(_item_of(found.path, to, found.stat), True)
+                await self._add(_item_of(found.path, to, found.stat, follow=False), True)
 
     def _check_recursive(self, path: str) -> None:
+        if self._to_stream:
+            raise OperationError(errno.EISDIR, f"is a directory: {path}")
         if not self._job.recursive:
             raise OperationError(errno.EISDIR, f"is a directory: {path} (-r copies trees)")
 
-    async def _make_directory(self, path: str, mode: int) -> None:
+    async def _make_directory(self, path: str, mode: int, *, follow: bool = True) -> None:
         if self._job.target.remote:
             await self._fs.mkdir(path, mode, parents=True)
         else:
             # Without w and x we could not fill it.
-            await self._files.mkdir(path, mode | 0o700)
+            await self._files.mkdir(path, mode | 0o700, follow=follow)
         self._summary.directories += 1
 
-    async def _make_link(self, text: str, path: str) -> None:
+    async def _make_link(self, source: str, text: str, path: str) -> None:
+        if not self._is_first(source, path):
+            return
         there = self._fs if self._job.target.remote else self._files
         try:
+            check_text(text, "text of the link")
             await there.symlink(text, path)
         except OperationError as error:
             if error.errno != errno.EEXIST or await self._link_text(path) != text:
@@ -368,7 +414,10 @@ class _Copier:
 
     async def _download_once(self, item: _Item, count: Count) -> Moved:
         writer = await self._files.open_write(
-            item.target, item.mode & 0o777 or 0o666, replace=self._job.force
+            item.target,
+            item.mode & 0o777 or 0o666,
+            replace=self._job.force,
+            follow=item.follow,
         )
         try:
             moved = await download(
@@ -380,8 +429,9 @@ class _Copier:
         return moved
 
 
-def _item_of(source: str, target: str, info: StatInfo) -> _Item:
-    return _Item(source, target, info.size, info.mode or 0o644, info.mtime * NS_PER_S)
+def _item_of(source: str, target: str, info: StatInfo, *, follow: bool = True) -> _Item:
+    mode = info.mode or 0o644
+    return _Item(source, target, info.size, mode, info.mtime * NS_PER_S, follow)
 
 
 def _name_of(path: str) -> str:
