@@ -51,3 +51,32 @@ def test_acl(thesan, area):
     assert "u:4711:rwx" in thesan("attr", "ls", area)
     assert thesan("acl", "u:4711=", area) == "g:4712:rx\n"
     thesan("acl", "nonsense", area, status=errno.EINVAL)
+
+
+@pytest.mark.system
+@pytest.mark.xdist_group("cli")
+def test_the_acl_of_a_tree_is_one_line_for_each_path(thesan, area):
+    thesan("mkdir", f"{area}/a")
+    thesan("acl", "u:4711=rwx", area)
+    thesan("acl", "g:4712=rx", f"{area}/a")
+    assert thesan("acl", "-R", area) == f"{area}: u:4711:rwx\n{area}/a: g:4712:rx\n"
+    assert thesan("-m", "acl", "-R", area) == (
+        f"path={area} acl=u:4711:rwx\npath={area}/a acl=g:4712:rx\n"
+    )
+
+
+@pytest.mark.system
+@pytest.mark.xdist_group("cli")
+def test_trees_end_at_links(thesan, area):
+    thesan("mkdir", "-p", f"{area}/t/d")
+    for name in ("outside", "t/f"):
+        thesan("touch", f"{area}/{name}")
+    for name, target in (("to_file", "../outside"), ("dangling", "none"), ("to_dir", "..")):
+        thesan("ln", "-s", target, f"{area}/t/{name}")
+    thesan("attr", "-r", "set", "user.all=1", f"{area}/t")
+    thesan("acl", "-R", "u:4711=rwx", f"{area}/t")
+    assert thesan("attr", "ls", f"{area}/outside") == ""
+    assert thesan("attr", "ls", area) == ""
+    for name in ("", "/d", "/f"):
+        assert 'user.all="1"' in thesan("attr", "ls", f"{area}/t{name}")
+        assert thesan("acl", f"{area}/t{name}") == "u:4711:rwx\n"

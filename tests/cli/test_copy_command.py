@@ -123,6 +123,20 @@ class TestOnAnInstance:
         thesan("cp", str(tree / "one"), str(tree / "sub" / "big"), f"{area}/a")
         assert thesan("ls", f"{area}/a") == "b\nbig\none\n"
 
+    def test_a_name_that_is_not_utf8_gets_a_sentence(self, thesan, area, tree):
+        (tree / "caf\udce9").write_bytes(b"x")
+        thesan("cp", str(tree / "caf\udce9"), f"{area}/", status=errno.EILSEQ)
+        assert "is not UTF-8" in thesan.errors
+        thesan("cp", "-r", str(tree), f"{area}/t", status=errno.EILSEQ)
+        assert thesan("ls", f"{area}/t") == "one\nsub\n"
+
+    def test_links_come_back_as_links(self, thesan, area, tree, tmp_path):
+        (tree / "dangling").symlink_to("nowhere")
+        thesan("cp", "-r", str(tree), f"{area}/t")
+        thesan("cp", "-r", f"{thesan.url}/{area}/t", str(tmp_path / "back"))
+        assert os.readlink(tmp_path / "back" / "dangling") == "nowhere"
+        assert os.readlink(tmp_path / "back" / "sub" / "link") == "nothing"
+
     def test_several_sources_need_a_directory(self, thesan, area, tree):
         words = (str(tree / "one"), str(tree / "sub" / "big"), f"{area}/x")
         thesan("cp", *words, status=errno.ENOTDIR)

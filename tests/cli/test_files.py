@@ -104,3 +104,33 @@ class TestOnAnInstance:
         thesan("stat", "-d", area)
         thesan("stat", "-d", f"{area}/a", status=errno.ENOTDIR)
         thesan("stat", "-f", area, status=errno.EISDIR)
+
+    def test_recursive_changes_end_at_links(self, thesan, area):
+        thesan("mkdir", "-p", f"{area}/t/d")
+        for name in ("outside", "t/z"):
+            thesan("touch", f"{area}/{name}")
+            thesan("chmod", "640", f"{area}/{name}")
+        for name, target in (("to_file", "../outside"), ("dangling", "none"), ("to_dir", "..")):
+            thesan("ln", "-s", target, f"{area}/t/{name}")
+        thesan("chmod", "-r", "751", f"{area}/t")
+        thesan("chown", "-r", "4711:4712", f"{area}/t")
+        for name in ("t", "t/d", "t/z"):
+            assert thesan("ls", "-ld", f"{area}/{name}").split()[1:3] == ["4711", "4712"]
+            assert " mode=0751 " in thesan("stat", "-m", f"{area}/{name}")
+        assert thesan("ls", "-l", f"{area}/outside").startswith("-rw-r----- ")
+        for path in (area, f"{area}/outside"):
+            assert "4711" not in thesan("ls", "-ld", path)
+        # Links change their owner themselves.
+        long = thesan("ls", "-l", f"{area}/t").splitlines()
+        (dangling,) = (line for line in long if line.endswith("dangling"))
+        assert dangling.split()[1:3] == ["4711", "4712"]
+
+    def test_a_name_that_is_not_utf8_gets_a_sentence(self, thesan, area):
+        for words in (("ls",), ("touch",), ("stat",), ("mkdir",)):
+            thesan(*words, f"{area}/caf\udce9", status=errno.EILSEQ)
+            assert thesan.errors.startswith("error: path is not UTF-8: ")
+
+    def test_a_name_with_a_newline_is_refused(self, thesan, area):
+        for words in (("touch",), ("mkdir",), ("mkdir", "-p"), ("ln", "-s", "x")):
+            thesan(*words, f"{area}/a\nb", status=errno.EINVAL)
+        assert thesan("ls", area) == ""

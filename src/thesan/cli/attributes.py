@@ -1,11 +1,14 @@
-"""`thesan attr` and `thesan acl`: extended attributes and access control lists."""
+"""`thesan attr` and `thesan acl`: extended attributes and access control lists.
+
+Of a tree, symbolic links are left out: what they lead to is not part of it.
+"""
 
 import errno
 from collections.abc import Awaitable
 from typing import TypeVar
 
 from thesan.cli.context import Context, Output
-from thesan.cli.files import path_of
+from thesan.cli.files import below, path_of
 from thesan.cli.main import parser
 from thesan.cli.render import show
 from thesan.core.control.messages import FileOp
@@ -34,7 +37,7 @@ def attr(context: Context, argv: list[str]) -> int:
     async def work(fs: Filesystem) -> list[dict[str, str]]:
         paths = [path]
         if chosen.r:
-            paths += [entry.path async for entry in fs.find(path)]
+            paths += [each async for each in below(fs, path)]
         records = []
         for each in paths:
             match chosen.verb:
@@ -104,19 +107,21 @@ def acl(context: Context, argv: list[str]) -> int:
     if chosen.rule and not chosen.only_list:
         args["rule"] = chosen.rule
 
-    async def work(fs: Filesystem) -> str:
+    async def work(fs: Filesystem) -> list[dict[str, str]]:
         path = path_of(chosen.path)
         paths = [path]
         if chosen.recursive:
-            paths += [entry.path async for entry in fs.find(path)]
-        text = ""
+            paths += [each async for each in below(fs, path)]
+        records = []
         for each in paths:
-            text = str((await fs.file_op(FileOp("acl", each, dict(args)))).get("acl", ""))
-        return text
+            result = await fs.file_op(FileOp("acl", each, dict(args)))
+            records.append({"path": each, "acl": str(result.get("acl", ""))})
+        return records
 
-    text = context.with_filesystem(work)
-    if context.output is Output.TABLE:
-        print(text)
-    else:
-        print(show(context, [{"path": path_of(chosen.path), "acl": text}], []))
+    records = context.with_filesystem(work)
+    if context.output is not Output.TABLE:
+        print(show(context, records, []))
+        return 0
+    for record in records:
+        print(f"{record['path']}: {record['acl']}" if chosen.recursive else record["acl"])
     return 0

@@ -3,17 +3,19 @@
 import errno
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from thesan.cli.context import Context, Output
 from thesan.cli.main import parser
 from thesan.cli.render import Record, show
+from thesan.core.control.messages import FileOp
 from thesan.core.model.errors import OperationError
 from thesan.core.model.paths import normalise
 from thesan.core.model.units import human_count
 from thesan.core.wire.bodies import StatInfo
 from thesan.core.wire.numbers import StatFlag
 from thesan.roles.client.filesystem import Filesystem
+from thesan.roles.client.tree import find
 
 MODE_BITS = "rwxrwxrwx"
 
@@ -25,6 +27,14 @@ def path_of(text: str) -> str:
 
         text = parse_url(text).path or "/"
     return normalise(text)
+
+
+async def below(fs: Filesystem, top: str) -> AsyncIterator[str]:
+    """Paths of everything below `top` but symbolic links: what they lead to is somebody else's,
+    and may be chosen by whoever can write below `top`."""
+    async for entry in find(fs, top, every_link=True):
+        if entry.link is None:
+            yield entry.path
 
 
 def mode_text(info: StatInfo) -> str:
@@ -243,7 +253,7 @@ def ln(context: Context, argv: list[str]) -> int:
 
 
 def chmod(context: Context, argv: list[str]) -> int:
-    """`chmod [-r] MODE PATH...`: octal mode."""
+    """`chmod [-r] MODE PATH...`: octal mode; -r leaves out what symbolic links lead to."""
     options = parser("chmod", "Change permission bits.")
     options.add_argument("-r", "-R", action="store_true", help="trees")
     options.add_argument("mode", type=lambda text: int(text, 8), help="octal, such as 644")
@@ -254,15 +264,16 @@ def chmod(context: Context, argv: list[str]) -> int:
         for path in map(path_of, chosen.paths):
             await fs.chmod(path, chosen.mode)
             if chosen.r:
-                async for entry in fs.find(path):
-                    await fs.chmod(entry.path, chosen.mode)
+                async for each in below(fs, path):
+                    await fs.chmod(each, chosen.mode)
 
     context.with_filesystem(work)
     return 0
 
 
 def chown(context: Context, argv: list[str]) -> int:
-    """`chown [-r] UID[:GID] PATH...`: numbers, or names that this machine knows."""
+    """`chown [-r] UID[:GID] PATH...`: numbers, or names that this machine knows; -r changes
+    symbolic links themselves."""
     options = parser("chown", "Change owner and group.")
     options.add_argument("-r", "-R", action="store_true", help="trees")
     options.add_argument("owner", help="UID, UID:GID or :GID")
@@ -274,8 +285,11 @@ def chown(context: Context, argv: list[str]) -> int:
         for path in map(path_of, chosen.paths):
             await fs.chown(path, uid, gid)
             if chosen.r:
-                async for entry in fs.find(path):
-                    await fs.chown(entry.path, uid, gid)
+                args = {"follow": False} | {
+                    key: value for key, value in (("uid", uid), ("gid", gid)) if value is not None
+                }
+                async for entry in find(fs, path):
+                    await fs.file_op(FileOp("chown", entry.path, dict(args)))
 
     context.with_filesystem(work)
     return 0
