@@ -74,7 +74,7 @@ def test_streams() -> None:
 def test_a_remote_file_can_be_read_again(cluster_run):
     async def test(cluster):
         cluster.put("/f", DATA)
-        reader = FromRemote(cluster.connect(), "/f", verify_it=True)
+        reader = FromRemote(cluster.connect(), "/f", len(DATA), verify_it=True)
         for _ in range(2):
             assert await drain(reader) == DATA
             assert reader.verified
@@ -90,7 +90,7 @@ def test_a_damaged_remote_file_fails_at_its_end(cluster_run):
         cluster.put("/f", DATA)
         fst = cluster.fsts[0]
         fst.fail(rq.PgRead, damaged(fst))
-        reader = FromRemote(cluster.connect(), "/f", verify_it=True)
+        reader = FromRemote(cluster.connect(), "/f", len(DATA), verify_it=True)
         with pytest.raises(SourceFailed, match="checksum differs") as caught:
             await drain(reader)
         assert caught.value.errno == errno.EDOM
@@ -110,10 +110,44 @@ def test_a_short_remote_file_fails_at_its_end(cluster_run, verify_it):
             return pgread_answer(request.sid, request.offset, part if not request.offset else b"")
 
         cluster.fsts[0].fail(rq.PgRead, short, times=100)
-        reader = FromRemote(cluster.connect(), "/f", verify_it=verify_it)
+        reader = FromRemote(cluster.connect(), "/f", len(DATA), verify_it=verify_it)
         with pytest.raises(SourceFailed) as caught:
             await drain(reader)
         assert caught.value.errno == errno.EIO
+        await reader.close()
+
+    cluster_run(test)
+
+
+def test_a_truncated_replica_fails_although_its_fst_takes_it_for_whole(cluster_run):
+    async def test(cluster):
+        cluster.put("/f", DATA)
+        fst, node = cluster.fsts[0], cluster.names["/f"]
+
+        def open_short(connection, request):
+            node.data = DATA[:9000]
+            try:
+                return fst.on_open(connection, request)
+            finally:
+                node.data = DATA
+
+        fst.fail(rq.Open, open_short)
+        reader = FromRemote(cluster.connect(), "/f", len(DATA), verify_it=False)
+        with pytest.raises(SourceFailed, match="9000 bytes came of 30001") as caught:
+            await drain(reader)
+        assert caught.value.errno == errno.EIO
+        assert await drain(reader) == DATA
+        await reader.close()
+
+    cluster_run(test)
+
+
+def test_a_source_that_was_replaced_since_it_was_listed_is_read(cluster_run):
+    async def test(cluster):
+        cluster.put("/f", DATA)
+        reader = FromRemote(cluster.connect(), "/f", 5, verify_it=True)
+        assert await drain(reader) == DATA
+        assert reader.verified
         await reader.close()
 
     cluster_run(test)
@@ -125,11 +159,11 @@ def test_a_source_without_checksum_is_read_but_not_verified(cluster_run, faults)
     async def test(cluster):
         cluster.put("/f", DATA)
         cluster.mgm.fail(rq.Query, refuse(errno.ENOTSUP), times=100)
-        reader = FromRemote(cluster.connect(), "/f", verify_it=True)
+        reader = FromRemote(cluster.connect(), "/f", len(DATA), verify_it=True)
         assert await drain(reader) == DATA
         assert not reader.verified
         await reader.close()
-        missing = FromRemote(cluster.connect(), "/none", verify_it=True)
+        missing = FromRemote(cluster.connect(), "/none", 1, verify_it=True)
         with pytest.raises(SourceFailed) as caught:
             await drain(missing)
         assert caught.value.errno == errno.ENOENT
@@ -142,7 +176,7 @@ def test_checksums_are_not_asked_for_unless_wanted(cluster_run):
         cluster.put("/f", DATA)
         wrong = bodies.build_checksum("adler32", "00000000")
         cluster.mgm.fail(rq.Query, lambda c, r: responses.ok(r.sid, wrong), times=100)
-        reader = FromRemote(cluster.connect(), "/f", verify_it=False)
+        reader = FromRemote(cluster.connect(), "/f", len(DATA), verify_it=False)
         assert await drain(reader) == DATA
         await reader.close()
         assert not cluster.mgm.requests(rq.Query)

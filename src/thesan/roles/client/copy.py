@@ -382,7 +382,7 @@ class _Copier:
             await local.close()
 
     async def _relay(self, item: _Item) -> Moved:
-        reader = FromRemote(self._fs, item.source, verify_it=self._job.verify)
+        reader = FromRemote(self._fs, item.source, item.size, verify_it=self._job.verify)
         try:
             moved = await upload(
                 self._fs, self._plan(item), reader, can_repeat=True, count=self._count

@@ -67,9 +67,11 @@ class FromRemote:
     commits the copy: what comes of a damaged replica must not become a healthy file elsewhere.
     """
 
-    def __init__(self, fs: Filesystem, path: str, *, verify_it: bool) -> None:
+    def __init__(self, fs: Filesystem, path: str, size: int, *, verify_it: bool) -> None:
         self._fs = fs
         self._path = path
+        self._size = size
+        """What the namespace says; asked for again when something else comes."""
         self._verify_it = verify_it
         self._file: File | None = None
         self._pieces: AsyncIterator[Body] | None = None
@@ -113,8 +115,12 @@ class FromRemote:
 
     async def _compare(self) -> None:
         assert self._file is not None
-        if self._read.size != self._file.size:
-            text = f"{self._path}: {self._read.size} bytes came of {self._file.size}"
+        if self._read.size != self._size:
+            # Replaced since it was listed, or a truncated replica, which its FST takes for whole.
+            self._size = (await self._fs.stat(self._path)).size
+        if not self._read.size == self._size == self._file.size:
+            wanted = max(self._size, self._file.size)
+            text = f"{self._path}: {self._read.size} bytes came of {wanted}"
             raise OperationError(errno.EIO, text)
         if self._verify_it:
             await verify(self._fs, self._path, self._read)
