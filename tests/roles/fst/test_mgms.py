@@ -443,8 +443,91 @@ def test_members_come_and_go(tmp_path):
         mgms.heard_members([])
         assert len(mgms.links) == 3
         mgms.heard_members(["d:4"])
-        assert list(mgms.links) == ["a:1", "b:2", "d:4"], "settings and master stay"
-        while not made["c:3"].is_closed:
-            await asyncio.sleep(0.005)
+        assert list(mgms.links) == ["b:2", "d:4"], "the master stays"
+        assert made["a:1"].is_closed
+        assert made["c:3"].is_closed
 
     run(body, tmp_path, "a:1")
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+def test_another_name_of_a_member_is_only_the_way_in(tmp_path):
+    """The MGM takes the later of two links for the only one of this FST."""
+
+    async def body(mgms, script, made):
+        script["any:1"] = script["b:2"] = [OK]
+        await all_up(mgms)
+        mgms.heard_members(["b:2", "c:3"])
+        assert list(mgms.links) == ["any:1", "b:2", "c:3"], "none of the members is connected yet"
+        await until(lambda: "b:2" in made)
+        assert made["any:1"].is_closed
+        assert list(mgms.links) == ["b:2", "c:3"]
+        for _ in range(2):
+            mgms.heard_members(["b:2", "c:3"])
+            assert "any:1" not in mgms.links
+        del made["any:1"], script["b:2"]
+        made["b:2"].gone.set()
+        # All of them may have moved.
+        await until(lambda: "any:1" in made)
+        assert not made["any:1"].is_closed
+        script["c:3"] = [OK]
+        await until(lambda: "c:3" in made)
+        assert made["any:1"].is_closed
+        assert list(mgms.links) == ["b:2", "c:3"]
+
+    run(body, tmp_path, "any:1")
+
+
+def test_members_that_can_not_be_reached_leave_the_way_in_open(tmp_path):
+    async def body(mgms, script, made):
+        script["any:1"] = [OK]
+        await all_up(mgms)
+        mgms.heard_members(["b:2"])
+        mgms.heard(1, "b:2")
+        assert await ask(mgms) == ANSWER
+        assert not made["any:1"].is_closed
+
+    run(body, tmp_path, "any:1")
+
+
+def test_an_address_of_the_settings_may_become_a_member(tmp_path):
+    async def body(mgms, script, made):
+        script["a:1"] = script["b:2"] = [OK]
+        mgms.heard_members(["b:2"])
+        await until(lambda: list(mgms.links) == ["b:2"])
+        mgms.heard_members(["a:1", "b:2"])
+        await all_up(mgms)
+        mgms.heard_members(["b:2"])
+        assert list(mgms.links) == ["b:2"]
+        mgms.heard(1, "a:1")
+        mgms.heard_members(["b:2"])
+        await all_up(mgms)
+        assert list(mgms.links) == ["b:2", "a:1"], "the master is one, whatever the list says"
+
+    run(body, tmp_path, "a:1")
+
+
+def test_a_standby_is_heard_until_a_master_named_the_members(tmp_path):
+    async def body(mgms, script, made):
+        mgms.heard_of(["b:2", "not an address"])
+        assert list(mgms.links) == ["a:1", "b:2"]
+        mgms.heard_members(["a:1", "c:3"])
+        mgms.heard_of(["b:2"])
+        assert list(mgms.links) == ["a:1", "c:3"]
+
+    run(body, tmp_path, "a:1")
+
+
+def test_ways_in_take_no_member_s_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "MGM_COUNT_MAX", 2)
+
+    async def body(mgms, script, made):
+        assert list(mgms.links) == ["x:1", "y:1"]
+        mgms.heard_members(["a:1", "b:2", "c:3"])
+        assert list(mgms.links) == ["x:1", "y:1", "a:1", "b:2"]
+
+    run(body, tmp_path, "x:1", "y:1")

@@ -149,8 +149,7 @@ class Heart:
             self._deletions.reported(beat.deleted)
             self._deletions.order(reply.deletions)
             return
-        for address in reply.mgms:
-            self._mgms.add(address)
+        self._mgms.heard_of(reply.mgms)
         if self._config_epoch < 0:
             # No master yet since we started: an older configuration is better than none.
             self._switch(reply)

@@ -6,6 +6,11 @@ only the master can answer go to the link that is thought to be master and are s
 somebody gives a final answer: an outcome that is not known is never taken for a failure. At a
 change of master they are taken back and sent to the new one at once.
 
+An MGM has one link, not one for each of its names: it takes the later of two for the FST's only one
+and drops the other. The settings may know the MGMs by other names than they call themselves (an IP
+address, a short name, one name for all of them), so what is in them and not among the members that
+the master named is only the way in: closed while a member is connected, dialled while none is.
+
 Epochs only rise: what an MGM says for an epoch below the highest one heard is not obeyed.
 """
 
@@ -170,7 +175,9 @@ class Mgms:
         self._visit: Visit | None = None
         self._changed = asyncio.Event()
         self._news_count = 0
-        self._first = addresses
+        self._first = tuple(dict.fromkeys(addresses))
+        self._members: frozenset[str] = frozenset()
+        """As a master named them; empty until then."""
         self._turn = 0
 
     def start(self, visit: Visit) -> None:
@@ -180,23 +187,57 @@ class Mgms:
             self.add(address)
 
     def add(self, address: str) -> None:
-        """Keep a link to one more MGM; bounded by MGM_COUNT_MAX."""
-        if address not in self.links and len(self.links) < MGM_COUNT_MAX and is_address(address):
-            link = self.links[address] = MgmLink(address)
-            link.keeper = self._tasks.start(f"mgm {address}", self._keep(link))
+        """Keep a link to one more MGM; bounded by MGM_COUNT_MAX, beside the ways in."""
+        if address in self.links or not is_address(address):
+            return
+        if not self._is_way_in(address):
+            count = sum(not self._is_way_in(one) for one in self.links)
+            if count >= MGM_COUNT_MAX:
+                return
+        link = self.links[address] = MgmLink(address)
+        link.keeper = self._tasks.start(f"mgm {address}", self._keep(link))
 
     def heard_members(self, addresses: Sequence[str]) -> None:
-        """The master said which MGMs there are: follow. Those of the settings stay."""
-        for address in addresses:
-            self.add(address)
+        """The master said which MGMs there are: follow."""
         if not addresses:
             return
+        self._members = frozenset(addresses)
         kept = frozenset((*self._first, *addresses, self.master))
         for address in [address for address in self.links if address not in kept]:
-            keeper = self.links.pop(address).keeper
-            if keeper is not None:
-                keeper.cancel()
-            self._log.info("MGM left", mgm=address)
+            self._drop(address, "MGM left")
+        for address in addresses:
+            self.add(address)
+        self._match_ways_in()
+
+    def heard_of(self, addresses: Sequence[str]) -> None:
+        """Another MGM names them: places to look for a master, as long as none was found. It may
+        know only those of its settings, whose names may be others, too."""
+        if not self._members:
+            for address in addresses:
+                self.add(address)
+
+    def _is_way_in(self, address: str) -> bool:
+        """Of the settings, and no member: perhaps another name of one."""
+        is_other = address not in self._members and address != self.master
+        return bool(self._members) and is_other and address in self._first
+
+    def _match_ways_in(self) -> None:
+        """Called whenever a link came up or was lost, or the members are others."""
+        if any(link.is_up for link in self.links.values() if not self._is_way_in(link.address)):
+            for address in [address for address in self.links if self._is_way_in(address)]:
+                self._drop(address, "MGM is connected by its own name")
+        else:
+            for address in self._first:
+                self.add(address)
+
+    def _drop(self, address: str, event: str) -> None:
+        link = self.links.pop(address)
+        if link.keeper is not None:
+            link.keeper.cancel()
+        if link.connection is not None:
+            # Now, and not when the keeper runs: nothing may be said on it after what comes next.
+            link.connection.abort(event)
+        self._log.info(event, mgm=address)
 
     def heard(self, epoch: int, address: str) -> None:
         """Somebody said who is master of an epoch, empty for nobody."""
@@ -309,12 +350,14 @@ class Mgms:
                 pause = min(2 * pause, MGM_REDIAL_SECONDS_MAX)
                 continue
             self._log.info("MGM connected", mgm=link.address)
+            self._match_ways_in()
             pause, bound, reported = MGM_REDIAL_SECONDS, CLIENT_MGM_DIAL_SECONDS, False
             try:
                 await self._until_lost(link)
             finally:
                 link.connection.abort("the visit is over")
                 link.connection = None
+            self._match_ways_in()
             # Not at once: an MGM that answers every beat with an error must not be flooded.
             await asyncio.sleep(MGM_REDIAL_SECONDS)
 
