@@ -7,11 +7,14 @@ import os
 import pytest
 
 from thesan.core.authority.capability import Op
+from thesan.core.control.replica import Seal, Settle, decode_outcome, encode_order
+from thesan.core.model.addresses import split_address
 from thesan.core.model.errors import OperationError
 from thesan.core.wire import bodies
 from thesan.core.wire import requests as rq
-from thesan.core.wire.numbers import NO_SID, OpenFlag, Status
+from thesan.core.wire.numbers import NO_SID, OpenFlag, QueryCode, Status
 from thesan.ports.disk import DiskUsage
+from thesan.roles.fst.links import ask
 from thesan.roles.fst.store import BootState
 
 READ = int(OpenFlag.READ | OpenFlag.RETSTAT)
@@ -354,6 +357,48 @@ def test_an_open_while_the_file_is_being_closed(bench):
         await closing
 
     bench(body)
+
+
+@pytest.mark.parametrize("moment", ["sealing", "sealed"])
+@pytest.mark.parametrize("options", [UPDATE, UPDATE | int(OpenFlag.DELETE)])
+def test_an_open_that_comes_late_leaves_a_sealed_replica_alone(bench, moment, options):
+    """The head opened it on a line that was dead, then on another one; the file is committed."""
+
+    async def body(b):
+        host, port = split_address(b.fsts[1].parts.node)
+        late, prompt = [await b.fsts[0].parts._dial_peer(host, port) for _ in range(2)]
+        cgi = f"cap={b.cap(Op.CREATE, 1, '/f', fst=1, grant=b'')}"
+        fresh = UPDATE | int(OpenFlag.DELETE)
+        opened = await ask(prompt, rq.Open(NO_SID, "/f", cgi, 0, fresh), 10)
+        fh = bodies.parse_open(bytes(opened.body))[0]
+        await ask(prompt, rq.Write(NO_SID, fh, 0, data=DATA), 10)
+        store = b.store(1)
+        go_on, sealed = asyncio.Event(), store.seal
+
+        async def seal_later(*args):
+            await go_on.wait()
+            await sealed(*args)
+
+        store.seal = seal_later
+        order = rq.Query(NO_SID, QueryCode.OPAQUE_HANDLE, fh, encode_order(Seal(1)))
+        sealing = asyncio.ensure_future(ask(prompt, order, 10))
+        upload = b.fsts[1].parts.uploads.find(store.fsid, 1)
+        async with asyncio.timeout(10):
+            while not upload.is_sealing:
+                await asyncio.sleep(0.005)
+        if moment == "sealed":
+            go_on.set()
+            await sealing
+        response = await late.call(rq.Open(NO_SID, "/f", cgi, 0, options), 10)
+        assert response.status == Status.WAIT
+        go_on.set()
+        assert decode_outcome(bytes((await sealing).body)).size == len(DATA)
+        keep = encode_order(Settle(True))
+        await ask(prompt, rq.Query(NO_SID, QueryCode.OPAQUE_HANDLE, fh, keep), 10)
+        assert b.files(1) == (["00000001"], [])
+        assert (b.paths(1)[0] / "00000000" / "00000001").read_bytes() == DATA
+
+    bench(body, fsts=2)
 
 
 def test_a_client_that_left_during_the_open(bench):

@@ -223,6 +223,7 @@ class Finisher:
     # -- of the other replicas ---------------------------------------------------------------
     async def seal(self, upload: Upload, mtime_ns: int) -> Sealed:
         """The head has sent everything. Raises OperationError."""
+        upload.is_sealing = True
         await upload.drain()
         sealed = await upload.seal(mtime_ns)
         marker = marker_of(upload.origin, upload.store.fsid, MarkerState.SEALED)

@@ -183,6 +183,9 @@ class Opener:
         if upload is not None:
             if upload.phase is not Phase.OPEN:
                 raise _Busy("the file is being closed")
+            if upload.is_sealing:
+                # An open of the head that was long under way, while another one of it did the work.
+                raise _Busy("the replica is sealed and awaits its head's last word")
             _check_take_over(upload, capability, client_of(connection))
             if fresh and upload.size:
                 await upload.truncate(0)

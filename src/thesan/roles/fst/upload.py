@@ -123,6 +123,8 @@ class Upload:
         """Why nothing more can be written; final."""
         self.is_dirty = False
         """Something was changed."""
+        self.is_sealing = False
+        """The head has sent everything and asked for what it is: nobody may change it any more."""
         self.is_sealed = False
         """The head has heard that this replica is durable: it may be committed at any time."""
         self.bad_pages: dict[int, None] = {}
