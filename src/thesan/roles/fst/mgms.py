@@ -168,6 +168,8 @@ class Mgms:
         """Highest epoch that an MGM has shown; what comes from older ones is refused."""
         self.master = ""
         """`host:port` of the master of that epoch; empty when nobody said."""
+        self._master_before = ""
+        """The last one that was named, of whatever epoch."""
         self.links: dict[str, MgmLink] = {}
         self._dial = dial
         self._tasks = tasks
@@ -245,13 +247,12 @@ class Mgms:
             return
         if epoch > self.epoch:
             self._log.info("epoch", epoch=epoch, before=self.epoch)
-            before, self.epoch, self.master = self.master, epoch, ""
-        else:
-            before = self.master
+            self.epoch, self.master = epoch, ""
         if not address or address == self.master:
             return
+        before = self._master_before
         self._log.info("master", address=address, before=before, epoch=epoch)
-        self.master = address
+        self.master = self._master_before = address
         self.add(address)
         if before:
             # At its own address too: what is pending there was asked before it was master.
@@ -388,7 +389,9 @@ class Mgms:
         loop = asyncio.get_running_loop()
         timeout = CLIENT_WATCH_SECONDS + CLIENT_WATCH_GRACE_SECONDS
         while True:
-            began, epoch = loop.time(), self.epoch
+            began, known = loop.time(), (self.epoch, self.master)
+            # An epoch may be heard of before its master: who that is, is news still.
+            epoch = self.epoch if self.master else max(0, self.epoch - 1)
             question = Watch(epoch, int(CLIENT_WATCH_SECONDS * 1000))
             try:
                 leader = await link.ask(question, Leader, timeout, Call.POLL)
@@ -399,6 +402,7 @@ class Mgms:
                     return
                 if isinstance(error, OperationError) and error.errno == errno.ENOTSUP:
                     return
-            if epoch == self.epoch and loop.time() - began < CLIENT_WATCH_PAUSE_SECONDS:
+            is_news = known != (self.epoch, self.master)
+            if not is_news and loop.time() - began < CLIENT_WATCH_PAUSE_SECONDS:
                 # It does not let us wait: not to be asked all the time.
                 await asyncio.sleep(BEAT_SECONDS)
