@@ -101,8 +101,10 @@ def test_a_commit_is_delivered(bench):
     async def body(b):
         blob = encode_request(commit_of(DATA))
         await boot_with(b, DATA, marker(state=MarkerState.COMMITTING, commit=blob))
-        sent_now = msgspec.structs.replace(commit_of(DATA), epoch=b.mgm.epoch)
+        here = b.fsts[0].parts.node
+        sent_now = msgspec.structs.replace(commit_of(DATA), epoch=b.mgm.epoch, node=here)
         assert b.mgm.epoch > 0, "the commit in the marker is of no epoch"
+        assert here != commit_of(DATA).node, "the disk was moved here from another FST"
         assert b.mgm.commits == [sent_now]
         assert content(b) == DATA
 

@@ -177,8 +177,9 @@ class Recovery:
         return await self._ask(store, marker.fid)
 
     def _stamped(self, commit: Commit) -> Commit:
-        """As it is sent now: an MGM takes none that may be left over from before its mastership."""
-        return msgspec.structs.replace(commit, epoch=self._epoch())
+        """As it is sent now: an MGM takes none that may be left over from before its mastership,
+        nor one in the name of another FST, from which the disk may have been moved here."""
+        return msgspec.structs.replace(commit, epoch=self._epoch(), node=self._commits.node)
 
     async def _recommit(self, store: FsStore, marker: Marker) -> str:
         """A file that was changed in place, and whose last state nobody confirmed."""
