@@ -7,6 +7,7 @@ import pytest
 
 from thesan.core.control.messages import Commit, FileOp, ReplicaCommit, encode_request
 from thesan.core.model.errors import OperationError
+from thesan.core.namespace.ops import DropReplica
 from thesan.core.wire.bodies import parse_redirect
 from thesan.core.wire.numbers import OpenFlag, QueryCode, Status
 from thesan.core.wire.requests import FAttr, Mkdir, Mv, Open, Query, Rm, Rmdir, Stat
@@ -215,6 +216,41 @@ def test_lost_replicas_are_neither_registered_nor_forgotten(pair) -> None:
     pair.commit(ticket, 10, replicas=[ReplicaCommit(head, 10, 1, 2)], failed_fsids=[other])
     assert inode_at(pair, "/f").locations == (head,)
     assert deletions(pair) == {(other, ticket.fid)}
+
+
+def test_a_replica_that_was_lost_after_a_late_commit_was_sent_is_dropped(pair) -> None:
+    """It asked twice, was not known, and has removed itself; then the commit came that names it."""
+    ticket = pair.capability(Open(SID, "/f", options=NEW))
+    head, other = ticket.fsid, ticket.replicas[0].fsid
+    pair.commit(ticket, 10)
+    own = [ReplicaCommit(head, 10, 0x11, 0x22)]
+    for _ in range(2):
+        pair.commit(ticket, 10, replicas=own, failed_fsids=[other])
+        assert inode_at(pair, "/f").locations == (head,)
+        assert deletions(pair) == {(other, ticket.fid)}
+    pair.commit(ticket, 10)
+    assert inode_at(pair, "/f").locations == (head,), "it does not come back"
+
+
+@pytest.mark.parametrize("reason", ["other content", "head not registered", "the only one"])
+def test_a_late_commit_pushes_no_good_replica_out(pair, reason) -> None:
+    ticket = pair.capability(Open(SID, "/f", options=NEW))
+    head, other = ticket.fsid, ticket.replicas[0].fsid
+    if reason == "the only one":
+        first = [ReplicaCommit(other, 10, 0x11, 0x22)]
+        pair.commit(ticket, 10, replicas=first, failed_fsids=[head])
+    else:
+        pair.commit(ticket, 10)
+    if reason == "other content":
+        update = pair.capability(Open(SID, "/f", options=UPDATE))
+        pair.commit(update, 20)
+    elif reason == "head not registered":
+        pair.mgm.master.submit(DropReplica(ticket.fid, head))
+    before = inode_at(pair, "/f").locations
+    own = [ReplicaCommit(head, 10, 0x11, 0x22)]
+    pair.commit(ticket, 10, replicas=own, failed_fsids=[other])
+    assert other in before
+    assert inode_at(pair, "/f").locations == before
 
 
 def test_a_replica_that_differs_from_the_head_is_lost(pair) -> None:

@@ -22,8 +22,15 @@ from thesan.core.control.messages import Commit, CommitReply, ReplicaCommit
 from thesan.core.model.errors import CapabilityError, OperationError
 from thesan.core.model.ids import Fid
 from thesan.core.namespace import admit, keys, queries
-from thesan.core.namespace.inode import Directory, Inode
-from thesan.core.namespace.ops import CommitFile, DiscardReplicas, Op, RememberResult, UpdateFile
+from thesan.core.namespace.inode import Directory, Inode, pack_checksums
+from thesan.core.namespace.ops import (
+    CommitFile,
+    DiscardReplicas,
+    DropReplica,
+    Op,
+    RememberResult,
+    UpdateFile,
+)
 from thesan.core.namespace.policy import policy_of
 from thesan.roles.mgm.layouts import check_size
 from thesan.roles.mgm.master import Master
@@ -160,8 +167,10 @@ def _create(master: Master, message: Commit, grant: Grant) -> None:
             return
         _check_no_other_try(master, grant)
     what, locations = _good_replicas(message, grant, grant.fsids)
-    if queries.inode_of(master.namespace, grant.fid) is None:
+    there = queries.inode_of(master.namespace, grant.fid)
+    if there is None:
         _check_again(master, grant, what.size, len(locations))
+    gone = _lost_since(there, message, what, locations) if isinstance(there, Inode) else ()
     op = CommitFile(
         parent=grant.parent,
         name=grant.name,
@@ -184,6 +193,25 @@ def _create(master: Master, message: Commit, grant: Grant) -> None:
         master.submit_all([op, RememberResult(_upload_id(grant), answer)])
     else:
         master.submit(op)
+    for fsid in gone:
+        master.submit(DropReplica(grant.fid, fsid))
+
+
+def _lost_since(
+    inode: Inode, message: Commit, what: ReplicaCommit, locations: tuple[int, ...]
+) -> list[int]:
+    """Registered replicas of a committed file that the head has lost: the commit that named them
+    was late, they knew of none, and may have removed themselves meanwhile.
+
+    Only the head of an upload sends its commit, and what it sent later comes later (see
+    fst_links), so of two the one that is handled now is its last word. That names replicas as
+    failed which may be good only after a crash of the head; then at least its own is, and stays.
+    """
+    is_same = (inode.size, inode.body) == (what.size, pack_checksums(what.adler32, what.crc32c))
+    if not is_same or not any(fsid in inode.locations for fsid in locations):
+        return []
+    failed = dict.fromkeys(message.failed_fsids)
+    return [fsid for fsid in inode.locations if fsid in failed and fsid not in locations]
 
 
 def _upload_id(grant: Grant) -> bytes:
