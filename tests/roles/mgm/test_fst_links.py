@@ -87,6 +87,63 @@ def test_nodes_are_bounded(bench, monkeypatch) -> None:
     assert limits.NODE_COUNT_MAX > 1
 
 
+class Warnings:
+    """Collects what an operator should know."""
+
+    def __init__(self) -> None:
+        self.said: list[dict[str, object]] = []
+
+    def warning(self, event: str, **fields: object) -> None:
+        self.said.append({"event": event, **fields})
+
+    def info(self, event: str, **fields: object) -> None:
+        """Not of interest."""
+
+
+def test_two_processes_of_one_name_are_named(bench) -> None:
+    """Each logs in anew as soon as the other's beat has ended its connection."""
+    log = Warnings()
+    bench.mgm.process.fst_links._log = log
+    hosts = {"one": "10.0.0.5", "two": "10.0.0.6", "restarted": "10.0.0.5"}
+    logins = iter(range(1, 100))
+
+    def beat(boot_id: str) -> None:
+        peer = bench.peer(FST, login=next(logins))
+        peer.peer_host = hosts[boot_id]
+        assert says(bench, peer, Beat(NODE, boot_id, NodeReport(), [])) == 0
+        assert says(bench, peer, Beat(NODE, boot_id, NodeReport(), [])) == 0
+
+    for boot_id in ("one", "one", "two"):
+        beat(boot_id)
+        assert not log.said, "a restart"
+    for _ in range(5):
+        beat("one")
+        beat("two")
+    said = {"event": "two FSTs use one name", "node": NODE, "host": hosts["one"]}
+    assert log.said == [{**said, "other": hosts["two"]}]
+    bench.sleep(limits.TWIN_WARNING_SECONDS)
+    beat("restarted")
+    assert len(log.said) == 1
+    beat("two")
+    assert len(log.said) == 2
+
+
+def test_processes_are_bounded(bench, monkeypatch) -> None:
+    monkeypatch.setattr(fst_links, "NODE_COUNT_MAX", 1)
+    log = Warnings()
+    links = FstLinks(log)
+    peer = bench.peer(FST)
+
+    async def alternate() -> None:
+        for _ in range(2):
+            for boot_id in ("one", "two"):
+                for node in ("a:1", "b:1"):
+                    links.note_process(node, boot_id, peer)
+
+    bench.run(alternate())
+    assert [said["node"] for said in log.said] == ["a:1"]
+
+
 def test_a_commit_that_was_held_up_does_not_bring_a_removed_file_back(cluster) -> None:
     """It came once on the later connection; file, replicas and deletions are gone since."""
     ticket = cluster.capability(Open(SID, "/f", options=NEW))

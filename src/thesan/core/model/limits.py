@@ -220,6 +220,8 @@ MGM_REDIAL_SECONDS: Final = 0.2
 """First pause before an MGM is dialled again, doubled up to MGM_REDIAL_SECONDS_MAX."""
 MGM_REDIAL_SECONDS_MAX: Final = 2.0
 """A returning MGM knows its FSTs again within it."""
+TWIN_WARNING_SECONDS: Final = 300.0
+"""Pause between two warnings that two FSTs run under one name; they change places each second."""
 BEAT_SECONDS_MIN: Final = 0.05
 """Least time between two beats, whatever happens on the node."""
 BEAT_LATE_SECONDS: Final = 0.7

@@ -57,6 +57,7 @@ def control(master: Master, connection: ServerConnection, sid: bytes, body: byte
     if isinstance(message, Beat):
         authorise(DAEMON_NOUN, "beat", caller(connection))
         master.process.fst_links.check(message.node, connection)
+        master.process.fst_links.note_process(message.node, message.boot_id, connection)
         master.process.note_beat(message, master.now_s())
     return handle_message(master, connection, sid, message)
 
