@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 
+import msgspec
 import pytest
 
 from thesan.core.authority.capability import Op
@@ -216,5 +217,53 @@ def test_readers_see_a_file_grow_and_shrink(bench):
         await client.ask(rq.Truncate(NO_SID, fh=writer, size=10))
         assert await client.read(fh, 0, 5000) == DATA[:10]
         await client.close(writer)
+
+    bench(body)
+
+
+def test_a_replica_of_another_size_than_its_record_is_not_read(bench):
+    """The client is to ask for another one."""
+
+    async def body(b):
+        client = await b.client()
+        await client.put("/f", b.cap(Op.CREATE, 1, "/f"), DATA)
+        path = b.paths(0)[0] / "00000000" / "00000001"
+        path.write_bytes(DATA[:-1])
+        with refused(errno.ENODEV):
+            await client.open("/f", b.cap(Op.READ, 1, "/f"))
+        assert b.store().open_read == 0
+        path.write_bytes(DATA)
+        await client.open("/f", b.cap(Op.READ, 1, "/f"))
+
+    bench(body)
+
+
+@pytest.mark.parametrize("state", ["under way", "given up", "ended meanwhile"])
+def test_an_upload_explains_another_size(bench, state):
+    async def body(b):
+        client = await b.client()
+        await client.put("/f", b.cap(Op.CREATE, 1, "/f"), DATA)
+        store = b.store()
+        if state == "under way":
+            fh = await client.open("/f", b.cap(Op.UPDATE, 1, "/f"), int(OpenFlag.UPDATE))
+            await client.write(fh, len(DATA), b"more")
+        elif state == "given up":
+            fh = await client.open("/f", b.cap(Op.UPDATE, 1, "/f"), int(OpenFlag.UPDATE))
+            await client.write(fh, len(DATA), b"more")
+            b.mgm.refusal = OperationError(errno.ENOENT, "gone")
+            with refused(errno.ENOENT):
+                await client.close(fh)
+            assert b.files() == (["00000001"], ["00000001"]), "its marker is there"
+            (b.paths(0)[0] / "00000000" / "00000001").write_bytes(DATA)
+        else:
+            fmd = store.fmd
+            seen = await fmd(1)
+            looks = iter([msgspec.structs.replace(seen, size=3), seen])
+
+            async def changing(fid):
+                return next(looks)
+
+            store.fmd = changing
+        await client.open("/f", b.cap(Op.READ, 1, "/f"))
 
     bench(body)

@@ -159,9 +159,29 @@ class Opener:
         fmd = found if isinstance(found, Fmd) else None
         upload = self._uploads.find(store.fsid, fid)
         size = upload.size if upload is not None else await store.disk.size(opened)
+        if upload is None and fmd is not None and fmd.size != size:
+            try:
+                await self._check_whole(store, fid, opened)
+            except OperationError:
+                await store.disk.close(opened)
+                raise
         reader = Reader(store, fid, path, opened, size, fmd)
         store.add_reader(fid, reader)
         return reader
+
+    async def _check_whole(self, store: FsStore, fid: int, handle: Handle) -> None:
+        """The size is not what the record says. Raises OperationError ENODEV, after which the
+        client asks for another replica, unless an upload explains it: one that ended or began since
+        the first look, or whose end is not known (of a file with one replica that is all there is).
+        """
+        if await store.read_marker(fid) is not None or fid in self._recovery.pending(store.fsid):
+            return
+        fmd, size = await store.fmd(fid), await store.disk.size(handle)
+        if fmd is None or fmd.size == size or self._uploads.find(store.fsid, fid) is not None:
+            return
+        text = f"the replica has {size} bytes, its record says {fmd.size}"
+        self._log.warning("replica is damaged", fsid=store.fsid, fid=fid, reason=text)
+        raise OperationError(errno.ENODEV, text)
 
     # -- writing -----------------------------------------------------------------------------
     async def _upload(
