@@ -31,6 +31,7 @@ def test_positions_are_those_of_the_store(instance) -> None:
     again = Namespace(instance.store)
     for one in (ns, again):
         assert (one.applied_seq, one.applied_epoch, one.applied_crc) == (17, 4, 0xABCD)
+        assert one.applied_op == ns.op_count
     assert (again.op_count, again.digest) == (ns.op_count, ns.digest)
 
 

@@ -5,11 +5,14 @@ from random import Random
 
 import pytest
 
+from thesan.core.leadership.records import MEMBER_SECTION
 from thesan.core.model.errors import StoreError
 from thesan.core.model.limits import FID_RANGE
+from thesan.core.namespace import queries
 from thesan.core.wire.bodies import parse_redirect
 from thesan.core.wire.numbers import OpenFlag, Status
 from thesan.core.wire.requests import Chmod, FAttr, Mkdir, Mv, Open, Rm, Stat
+from thesan.roles.mgm import pipeline
 from thesan.roles.mgm.service import Role
 from thesan.worlds.simulated.memory_engine import Fault, MemoryJournal
 from thesan.worlds.simulated.memory_store import MemoryStore
@@ -41,6 +44,21 @@ def test_a_fid_that_left_in_a_capability_is_never_given_out_again(cluster) -> No
         cluster.start()
         cluster.beat(1)
         cluster.beat(2)
+
+
+def test_a_lone_mgm_is_master_under_a_new_address_however_long_its_history_is(
+    cold, monkeypatch
+) -> None:
+    cold.start()
+    for number in range(30):
+        cold.ok(Mkdir(SID, f"/d{number}"))
+    cold.stop()
+    monkeypatch.setattr(pipeline, "BATCH_OPS_MAX", 25)
+    cold.settings["advertise"] = "moved:1094"
+    cold.start()
+    assert cold.mgm.master.epoch == 2
+    assert list(queries.config(cold.mgm.master.namespace, MEMBER_SECTION)) == ["moved:1094"]
+    cold.stop()
 
 
 def random_change(bench, dice: Random, names: list[str]) -> None:

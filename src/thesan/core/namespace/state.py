@@ -88,6 +88,11 @@ class Namespace:
         return self.tree.tables.applied.chain_crc
 
     @property
+    def applied_op(self) -> int:
+        """Number of the last op of applied_seq."""
+        return self.tree.tables.applied.op_count
+
+    @property
     def committed_tag(self) -> int:
         """Tag of the last op that was settled: an inode with `seq` above it shows a pending op."""
         return self.tree.tables.committed_tag

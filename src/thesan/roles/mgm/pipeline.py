@@ -166,7 +166,8 @@ class Pipeline:
         first = writer.expect(data[0])
         whole = writer.expect(b"".join(data) + bytes(OP_HEAD_BYTES * (len(data) - 1)))
         ends = list(self._ends.values())
-        before = ends[-2] if len(ends) > 1 else self._namespace.committed_tag
+        # Not the tag that is committed: a term begins with none, however long its history is.
+        before = ends[-2] if len(ends) > 1 else self._namespace.applied_op
         in_head = ends[-1] - before if ends and first == self.head else 0
         if whole != first or in_head + len(ops) > BATCH_OPS_MAX:
             raise OperationError(errno.EAGAIN, "the change waits for a batch of its own")
