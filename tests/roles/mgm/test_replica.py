@@ -11,8 +11,8 @@ from thesan.roles.mgm.replica import Replica
 from thesan.worlds.simulated.memory_store import MemoryStore
 
 
-def entry(seq: int, *ops, prev: int = 0):
-    return decode(encode(1, seq, prev, [encode_op(op) for op in ops], b""))
+def entry(seq: int, *ops, prev: int = 0, digest: bytes = b""):
+    return decode(encode(1, seq, prev, [encode_op(op) for op in ops], digest))
 
 
 def directory(name: str, fid: int) -> MakeDirectory:
@@ -43,3 +43,15 @@ def test_an_op_that_does_not_apply_means_that_this_replica_is_wrong():
     with pytest.raises(Diverged, match="entry 1"):
         replica.apply(entry(1, directory("a", 2), directory("a", 3)))
     assert Namespace(store).applied_seq == 0, "nothing of it was stored"
+
+
+def test_a_replica_that_has_diverged_finds_so_again_after_a_restart():
+    """Nobody remembers that it was seen once: the store must not hold the entry that shows it."""
+    store = MemoryStore()
+    for _ in range(2):
+        replica = Replica(Namespace(store), store)
+        with pytest.raises(Diverged, match="state after entry 1 differs"):
+            replica.apply(entry(1, ReserveFids(100), digest=b"d" * 16))
+        assert Namespace(store).applied_seq == 0
+    good = Replica(Namespace(MemoryStore()), MemoryStore()).apply(entry(1, ReserveFids(100)))
+    assert Replica(Namespace(store), store).apply(entry(1, ReserveFids(100), digest=good)) == good

@@ -31,7 +31,9 @@ class Replica:
         )
 
     def apply(self, entry: Entry) -> bytes:
-        """Apply one entry; the digest after it. Raises Diverged, StoreError."""
+        """Apply one entry; the digest after it. Raises StoreError, and Diverged: then the store
+        stands before the entry, so that whoever tries again finds the same, after a restart too.
+        The namespace holds a part of the entry after either, and must be built anew."""
         namespace = self.namespace
         sections: dict[str, None] = {}
         for data in entry.ops:
@@ -43,6 +45,11 @@ class Replica:
                 raise Diverged(text) from error
             if type(op) is ConfigSet:
                 sections[op.section] = None
+        if entry.digest and entry.digest != namespace.digest:
+            raise Diverged(
+                f"state after entry {entry.seq} differs from the master's:"
+                f" {namespace.digest.hex()} here, {entry.digest.hex()} there"
+            )
         changes = namespace.take_changes(namespace.op_count, entry.seq, entry.epoch, entry.crc)
         self._store.write(changes)
         namespace.settle(changes)
