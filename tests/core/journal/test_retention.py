@@ -71,7 +71,18 @@ def test_old_segments_go_when_a_checkpoint_holds_them():
     found = decide(parts, [checkpoint(7, 3)], 12, 160)
     assert [one.first for one in found.segments] == [1]
     assert found.is_due
-    assert [one.first for one in decide(parts, [checkpoint(9, 3)], 12, 160).segments] == [1, 6]
+    assert [one.first for one in decide(parts, [checkpoint(10, 3)], 12, 160).segments] == [1, 6]
+
+
+def test_the_entry_at_which_the_newest_checkpoint_stands_stays():
+    """`journal restore` and `journal adopt` compare the two; on an idle instance it is the last."""
+    parts = [segment(1, 5, 1), segment(6, 9, 2)]
+    found = decide(parts, [checkpoint(9, 3)], 9, 10_000)
+    assert ([one.first for one in found.segments], found.is_due) == ([1], False)
+    later = [*parts, segment(10, 10, 10_000, closed=False)]
+    assert decide(later, [checkpoint(9, 3)], 10, 10_000).is_due
+    found = decide(later, [checkpoint(9, 3), checkpoint(10, 10_000)], 10, 10_000)
+    assert [one.first for one in found.segments] == [1, 6]
 
 
 def test_bytes_bound_too():
@@ -94,7 +105,7 @@ def test_one_checkpoint_of_a_period_is_kept_and_always_the_newest():
 def test_a_checkpoint_whose_segments_are_gone_goes():
     parts = [segment(10, 30, 50)]
     found = decide(parts, [checkpoint(5, 1), checkpoint(9, 20), checkpoint(30, 50)], 30, 51)
-    assert [one.seq for one in found.checkpoints] == [5]
+    assert [one.seq for one in found.checkpoints] == [5, 9]
 
 
 def test_runs():
@@ -122,10 +133,8 @@ def test_what_is_left_reaches_from_a_checkpoint_to_the_head(sizes, gaps, marks, 
     left = [one for one in parts if one not in found.segments]
     kept = [one for one in made if one not in found.checkpoints]
     assert found.segments == tuple(parts[: len(found.segments)])
-    start = left[0].first if left else applied + 1
-    # From the newest checkpoint (or the very beginning) every entry up to the head is there.
-    base = kept[-1].seq if kept else 0
-    assert start <= base + 1
+    # The newest checkpoint's own entry (or the very first) and every one up to the head is there.
+    assert left[0].first <= (kept[-1].seq if kept else 1)
     assert not made or kept[-1] == made[-1]
     # Asked again, it wants nothing more.
     again = decide(left, kept, applied, now_s + later)

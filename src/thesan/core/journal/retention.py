@@ -1,8 +1,8 @@
 """Which segments and checkpoints may go, and when a checkpoint is due.
 
-A restore needs a checkpoint and every entry after it. So a segment goes only when a checkpoint
-holds all of it, and a checkpoint goes when the entries behind it are no longer all there, or when
-another one close to it serves as well.
+A restore needs a checkpoint, the entry at which it stands and every entry after it. So a segment
+goes only when a checkpoint stands behind it, and a checkpoint goes when those entries are no longer
+all there, or when another one close to it serves as well.
 """
 
 from collections.abc import Sequence
@@ -102,7 +102,8 @@ def surplus(
     covered = newest.seq if newest is not None else Seq(0)
     gone = []
     for segment in segments[:too_many]:
-        if not segment.is_closed or segment.last > covered:
+        # The entry at which the checkpoint stands stays: a restore compares the two.
+        if not segment.is_closed or segment.last >= covered:
             break
         gone.append(segment)
     rest = segments[len(gone) :]
@@ -151,7 +152,7 @@ def _useless(
     useless = []
     kept: CheckpointInfo | None = None
     for checkpoint in checkpoints[:-1]:
-        is_usable = not start or checkpoint.seq + 1 >= start
+        is_usable = not start or checkpoint.seq >= start
         is_close = (
             kept is not None
             and checkpoint.time_ns - kept.time_ns < keep.checkpoint_seconds * NS_PER_S
