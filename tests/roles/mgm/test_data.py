@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from thesan.core.control.messages import CheckpointPage, JournalPage, decode_reply
+from thesan.core.model.archive_limits import ARCHIVE_TEND_SECONDS
 from thesan.core.model.errors import Diverged, OperationError, Rewound, StoreDamaged, StoreError
 from thesan.core.namespace import keys
 from thesan.core.wire.numbers import Status
@@ -209,3 +210,23 @@ def test_a_store_that_failed_is_opened_anew(sim_loop, plant, monkeypatch):
         assert node.data.store is second
 
     sim_loop.run_until_complete(main())
+
+
+def test_tending_goes_on_after_a_fault(sim_loop, plant, monkeypatch):
+    async def main():
+        node = plant.node("a")
+        await node.start()
+        tries = []
+
+        async def fails():
+            tries.append(None)
+            raise ValueError
+
+        monkeypatch.setattr(node.data.checkpoints, "tend", fails)
+        await asyncio.sleep(3 * ARCHIVE_TEND_SECONDS)
+        assert len(tries) > 1
+        await node.stop()
+
+    sim_loop.run_until_complete(main())
+    assert "tending failed" in "".join(sim_loop.trace.failures)
+    sim_loop.trace.failures.clear()

@@ -7,7 +7,8 @@ from random import Random
 import pytest
 
 from thesan.core.control.messages import Admin
-from thesan.core.model.errors import ConfigError
+from thesan.core.model.errors import ConfigError, StoreError, Unavailable
+from thesan.core.model.leadership_limits import MGM_DISK_SECONDS
 from thesan.core.wire.numbers import Status
 from thesan.core.wire.requests import (
     EndSession,
@@ -32,6 +33,10 @@ from thesan.worlds.simulated.entropy import SimEntropy
 from thesan.worlds.simulated.world import SimWorld
 
 SID = b"\0\1"
+
+
+class Panic(BaseException):
+    """As a binding raises it."""
 
 
 def test_the_flags_say_manager_and_not_server(bench) -> None:
@@ -139,6 +144,65 @@ def test_flush_is_the_callers(loop, cold) -> None:
     assert flushed
     assert cold.store.unflushed_count == 0
     cold.stop()
+
+
+class Books:
+    """In the place of MgmData: whether the store is still trusted."""
+
+    def __init__(self, store) -> None:
+        self.store = store
+        self.distrusted = 0
+
+    async def check(self) -> None:
+        """Nothing to find fault with."""
+
+    def distrust(self) -> None:
+        self.distrusted += 1
+
+
+@pytest.mark.parametrize(
+    ("error", "distrusted"),
+    [(MemoryError(), 1), (StoreError("x"), 1), (Panic(), 1), (Unavailable("x"), 0)],
+)
+def test_what_ends_a_role_does_not_end_the_mgm(bench, error, distrusted) -> None:
+    """Nor does what nobody thought of: the process lives, and nobody would start it anew."""
+    mgm = bench.mgm
+    mgm._data = books = Books(bench.store)
+    reign = mgm._reign
+
+    async def fails(mandate) -> None:
+        mgm._reign = reign
+        raise error
+
+    async def begin_anew() -> None:
+        mgm._reign = fails
+        mgm.master.pipeline.broken("said by the test")
+
+    bench.run(begin_anew())
+    bench.sleep(5)
+    assert mgm.role is Role.MASTER
+    assert mgm.process.epoch == 3
+    assert books.distrusted == distrusted
+    mgm._data = None
+    bench.loop.trace.failures.clear()
+
+
+@pytest.mark.parametrize("error", [RuntimeError(), Panic()])
+def test_a_task_that_fails_begins_anew_and_is_reported(bench, error) -> None:
+    process, looks = bench.mgm.process, []
+
+    async def fails() -> str:
+        looks.append(None)
+        raise error
+
+    process.look_at_disk = fails
+    bench.sleep(2 * MGM_DISK_SECONDS)
+    assert len(looks) > 1
+    assert any("disk failed and begins anew" in text for text in bench.loop.trace.failures)
+    bench.loop.trace.failures.clear()
+    del process.look_at_disk
+    bench.sleep(MGM_DISK_SECONDS)
+    assert not bench.loop.trace.failures
 
 
 def test_the_client_library_against_an_mgm_that_is_killed_all_the_time(cold, keytab) -> None:

@@ -33,6 +33,7 @@ from thesan.ports.engine import Engine
 from thesan.ports.store import Store, StoreHome
 from thesan.ports.world import World
 from thesan.roles.mgm.checkpoint_service import CheckpointService
+from thesan.roles.mgm.endless import for_ever
 from thesan.roles.mgm.reseed import Dial, Seeder
 
 _PAGES_MAX = 4 * CHECKPOINTS_SERVED_MAX
@@ -71,7 +72,7 @@ class MgmData:
         """Open store and segments. Raises StoreError, OperationError."""
         await self._open_store()
         await self.archive.open()
-        self._tasks.start("tend", self._tend())
+        self._tasks.start("tend", for_ever(self._tend, self._tend_ended))
 
     async def _open_store(self) -> None:
         try:
@@ -192,6 +193,9 @@ class MgmData:
                 await self.checkpoints.tend()
             except (StoreError, OperationError) as error:
                 self._log.warning("segments and checkpoints not tended", reason=str(error))
+
+    def _tend_ended(self, error: BaseException | None) -> None:
+        self._log.error("tending failed and begins anew", reason=repr(error))
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         self._log.error("task failed", task=name, reason=repr(error))

@@ -8,7 +8,7 @@ ever refused, and "not master" is never an error.
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
@@ -38,11 +38,7 @@ from thesan.core.model.leadership_limits import (
     LOOP_TURN_SECONDS,
     MGM_DISK_SECONDS,
 )
-from thesan.core.model.limits import (
-    FIGURES_SAMPLE_EVERY,
-    JOURNAL_RETRY_SECONDS,
-    ROLE_RETRY_SECONDS_MAX,
-)
+from thesan.core.model.limits import FIGURES_SAMPLE_EVERY
 from thesan.core.namespace import queries
 from thesan.core.wire.requests import (
     Auth,
@@ -83,6 +79,7 @@ from thesan.roles.mgm import empty, metadata, query
 from thesan.roles.mgm.attributes import fattr
 from thesan.roles.mgm.config import MgmConfig
 from thesan.roles.mgm.data import MgmData
+from thesan.roles.mgm.endless import for_ever
 from thesan.roles.mgm.figures import Figures
 from thesan.roles.mgm.front import Front
 from thesan.roles.mgm.handover import candidates
@@ -207,12 +204,16 @@ class Mgm:
             self._data.seeds_from(self.process.others, dial)
         self.process.order_hand_over = self.order_hand_over
         self._front = Front(self.process, self._parking, self._serve)
-        self._tasks.start("observer", self.process.observer.run())
-        self._tasks.start("peers", self.process.peers.run(self._tasks))
-        self._tasks.start("news", self._spread_news())
-        self._tasks.start("turns", self._tell_turns())
-        self._tasks.start("disk", self._look_at_disk())
-        self._tasks.start("role", self._live())
+        self._keep_on("observer", self.process.observer.run)
+        self._keep_on("peers", partial(self.process.peers.run, self._tasks))
+        self._keep_on("news", self._spread_news)
+        self._keep_on("turns", self._tell_turns)
+        self._keep_on("disk", self._look_at_disk)
+        self._tasks.start("role", for_ever(self._live_once, self._role_ended))
+
+    def _keep_on(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Have `work` done until `stop`, begun anew whenever it fails."""
+        self._tasks.start(name, for_ever(work, partial(self._report, name)))
 
     @property
     def role(self) -> Role:
@@ -266,26 +267,20 @@ class Mgm:
             self._world.log.warning("stops without a successor", reason=reason)
 
     # -- roles -----------------------------------------------------------------------------------
-    async def _live(self) -> None:
-        """Role after role, for ever. What goes wrong ends a role, never this."""
-        pause = JOURNAL_RETRY_SECONDS
-        log = self._world.log
-        while True:
-            began_s = self._loop.time()
-            try:
-                await self._live_once()
-            except ThesanError as error:
-                if isinstance(error, StoreError) and self._data is not None:
-                    self._data.distrust()
-                is_weather = isinstance(error, Unavailable | Fenced)
-                note = log.warning if is_weather else log.error
-                note("role ended", reason=str(error), kind=type(error).__name__)
-                self.process.why = f"starts anew: {error}"
-            self._set_role(Role.STARTING)
-            if self._loop.time() - began_s > ROLE_RETRY_SECONDS_MAX:
-                pause = JOURNAL_RETRY_SECONDS
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, ROLE_RETRY_SECONDS_MAX)
+    def _role_ended(self, error: BaseException | None) -> None:
+        """What goes wrong ends a role, never the MGM."""
+        if isinstance(error, ThesanError):
+            is_weather = isinstance(error, Unavailable | Fenced)
+            note = self._world.log.warning if is_weather else self._world.log.error
+            note("role ended", reason=str(error), kind=type(error).__name__)
+        elif error is not None:
+            self._report("role", error)
+        if error is not None:
+            is_known = isinstance(error, ThesanError) and not isinstance(error, StoreError)
+            if self._data is not None and not is_known:
+                self._data.distrust()
+            self.process.why = f"starts anew: {str(error) or type(error).__name__}"
+        self._set_role(Role.STARTING)
 
     async def _live_once(self) -> None:
         """A store that can be followed from, a stay as standby, a term. Raises what ended it."""
@@ -428,6 +423,12 @@ class Mgm:
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         self._world.log.error("task failed", task=name, reason=repr(error))
+
+    def _report(self, name: str, error: BaseException | None) -> None:
+        """A fault of this program, which goes on: the world's exception handler logs where."""
+        if error is not None:
+            message = f"{name} failed and begins anew"
+            self._loop.call_exception_handler({"message": message, "exception": error})
 
     # -- Service: the transport's calls ----------------------------------------------------------
     @property
