@@ -78,6 +78,22 @@ def test_a_mastership_that_ends_during_its_hand_over_is_not_shown_again(trio, mo
     assert trio.until_master().mgm.master.epoch == 2
 
 
+def test_a_hand_over_that_fails_by_a_fault_ends_the_mastership(trio, monkeypatch) -> None:
+    """It is frozen by then: a master that beats and answers nobody would stay one for ever."""
+
+    async def fails(process, term, successor, why):
+        raise ZeroDivisionError
+
+    trio.start()
+    master = trio.until_master()
+    trio.sleep(3)
+    monkeypatch.setattr(module, "hand_over", fails)
+    with pytest.raises(ZeroDivisionError):
+        master.run(master.mgm._reigning.hand_over("", "test"))
+    trio.sleep(6)
+    assert trio.until_master().mgm.master.epoch == 2
+
+
 def test_who_can_not_unname_its_successor_ends_its_mastership(trio, monkeypatch) -> None:
     trio.start()
     master = trio.until_master()

@@ -126,6 +126,12 @@ class Reign:
             is_over = await hand_over(process, term, successor, why)
         except JournalError as error:
             raise OperationError(errno.EAGAIN, f"the mastership ended: {error}") from error
+        except OperationError:
+            raise
+        except Exception as error:
+            # Frozen, with nobody to say that it goes on: beating, it would keep everybody waiting.
+            term.master.pipeline.broken(f"the hand-over failed: {error!r}")
+            raise
         finally:
             self._is_handing_over = False
         if not is_over:
