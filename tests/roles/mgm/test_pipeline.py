@@ -5,8 +5,11 @@ import errno
 
 import pytest
 
+from thesan.core.journal.entry import Position
 from thesan.core.model.errors import OperationError, StoreError, Unavailable
+from thesan.core.model.ids import Epoch, Seq
 from thesan.core.model.limits import BATCH_OPS_MAX
+from thesan.core.namespace import state
 from thesan.core.namespace.ops import ConfigSet, MakeDirectory, RememberResult
 from thesan.core.wire.bodies import parse_error, parse_stat
 from thesan.core.wire.numbers import Status
@@ -176,9 +179,14 @@ def test_an_unknown_outcome_is_read_back_and_never_guessed(bench, gate) -> None:
     assert peer.frames[0][1] == Status.OK
 
 
-def test_a_store_that_fails_ends_the_mastership(bench) -> None:
+class Panic(BaseException):
+    """As a binding raises it."""
+
+
+@pytest.mark.parametrize("error", [StoreError("disk full"), MemoryError(), Panic("in the binding")])
+def test_a_store_that_fails_ends_the_mastership(bench, error) -> None:
     def broken(changes) -> None:
-        raise StoreError("disk full")
+        raise error
 
     bench.store.write = broken
     peer = bench.peer()
@@ -192,6 +200,55 @@ def test_a_store_that_fails_ends_the_mastership(bench) -> None:
     bench.sleep(10)
     assert bench.stat("/a").id > 1, "the journal had it"
     bench.loop.trace.failures.clear()
+
+
+def test_a_batch_whose_changes_can_not_be_had_ends_the_mastership(bench) -> None:
+    """The next batch would be stored over the hole."""
+    namespace, pipeline = bench.mgm.master.namespace, bench.mgm.master.pipeline
+
+    def fails(*args) -> None:
+        raise MemoryError
+
+    namespace.take_changes = fails
+    bench.send(bench.peer(), Mkdir(SID, "/a"))
+    settle(bench)
+    assert (bench.mgm.master, pipeline.store_failure) == (None, "MemoryError")
+    bench.sleep(10)
+    assert bench.stat("/a").id > 1
+
+
+def test_what_ends_the_process_is_not_kept_back(bench) -> None:
+    pipeline = bench.mgm.master.pipeline
+
+    def ends(changes) -> None:
+        raise KeyboardInterrupt
+
+    async def commit() -> None:
+        pipeline._ends[head.seq] = bench.mgm.master.namespace.op_count
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.on_batch(head)
+
+    head = Position(Seq(pipeline.head + 1), Epoch(1), 0)
+    bench.store.write = ends
+    bench.run(commit())
+    del bench.store.write
+    assert pipeline.store_failure == "KeyboardInterrupt"
+    assert bench.mgm.master is None
+
+
+def test_an_op_that_fails_half_way_ends_the_mastership(bench, monkeypatch) -> None:
+    """What is in memory then is nobody's state, and must not be shown."""
+    monkeypatch.setitem(state._HANDLERS, MakeDirectory, lambda tree, op, tag: 1 // 0)
+    pipeline = bench.mgm.master.pipeline
+
+    async def change() -> None:
+        pipeline.submit(MakeDirectory(1, "x", 77, 0o755, 0, 0, 1))
+
+    with pytest.raises(ZeroDivisionError):
+        bench.run(change())
+    assert (bench.mgm.master, pipeline.store_failure) == (None, "")
+    bench.sleep(5)
+    assert bench.mgm.master.epoch == 2
 
 
 def test_ops_of_one_change_share_a_batch(bench, gate) -> None:

@@ -33,6 +33,7 @@ from thesan.core.namespace.ops import (
 from thesan.core.namespace.state import Namespace
 from thesan.io.journal.writer import JournalWriter
 from thesan.ports.store import Store
+from thesan.roles.mgm.endless import ENDS
 from thesan.roles.mgm.held import HeldAnswers, Receiver
 
 _BULK: Final = (MakeDirectory, CreateFile, Link, Symlink, ReserveFids)
@@ -127,10 +128,13 @@ class Pipeline:
         try:
             result = namespace.apply(op, number + 1)
         except StoreError as error:
-            # Memory and store can't be trusted any more: build both anew from the journal.
-            self.store_failure = str(error)
-            self.broken(str(error))
+            self.store_failed(error)
             raise OperationError(errno.EAGAIN, "the MGM starts anew") from error
+        except OperationError:
+            raise
+        except BaseException as error:
+            self.broken(f"an op failed half-way: {error!r}")
+            raise
         if namespace.op_count != number:
             self._ends[writer.submit(data, digest=namespace.digest)] = number + 1
         return result
@@ -211,17 +215,24 @@ class Pipeline:
         end = self._ends.pop(position.seq, None)
         if end is not None:
             namespace = self._namespace
-            changes = namespace.take_changes(end, position.seq, position.epoch, position.crc)
             try:
+                changes = namespace.take_changes(end, position.seq, position.epoch, position.crc)
                 self._store.write(changes)
-            except (StoreError, OSError) as error:
-                # The journal has the batch, so nothing is lost; but this memory can't be trusted
-                # to match the store any more.
-                self.store_failure = str(error)
-                self.broken(f"the store failed: {error}")
+                namespace.settle(changes)
+            except BaseException as error:  # A panic of a binding is no Exception.
+                # The journal has the batch, so nothing is lost; but the next one must not be
+                # stored over the hole, whatever made it.
+                self.store_failed(error)
+                if isinstance(error, ENDS):
+                    raise
                 return
-            namespace.settle(changes)
         self.held.release(position.seq, self._sent_s)
+
+    def store_failed(self, error: BaseException) -> None:
+        """Memory and store can't be trusted any more: the end of this mastership, and the next
+        one is not this MGM's, if another can have it."""
+        self.store_failure = str(error) or type(error).__name__
+        self.broken(f"the store failed: {self.store_failure}")
 
     def broken(self, why: str) -> None:
         """The end of this mastership (also `on_lost` of the writer)."""

@@ -101,14 +101,14 @@ class RocksStore:
 
     def write(self, changes: Sequence[tuple[bytes, bytes | None]]) -> None:
         """Apply all changes atomically (None deletes); about 1 us a change, holding the GIL."""
-        batch = WriteBatch(raw_mode=True)
-        put, delete = batch.put, batch.delete
-        for key, value in changes:
-            if value is None:
-                delete(key)
-            else:
-                put(key, value)
         try:
+            batch = WriteBatch(raw_mode=True)
+            put, delete = batch.put, batch.delete
+            for key, value in changes:
+                if value is None:
+                    delete(key)
+                else:
+                    put(key, value)
             self._db.write(batch, self._write_options)
         except Exception as error:
             raise self._failure("write", error) from error
