@@ -4,6 +4,7 @@ import errno
 
 import pytest
 
+from thesan.core.model.errors import StoreError
 from thesan.core.model.limits import DIRLIST_CHUNK_ENTRIES
 from thesan.core.wire.bodies import parse_dirlist, parse_stat
 from thesan.core.wire.numbers import DirListFlag, StatFlag, Status
@@ -137,6 +138,22 @@ def test_a_directory_that_goes_meanwhile_ends_in_an_error(bench) -> None:
     peer.unsent_bytes = 0
     bench.sleep(5)
     assert [status for _, status, _ in peer.frames] == [Status.OKSOFAR, Status.ERROR]
+
+
+def test_a_listing_that_can_not_be_finished_disconnects(bench, monkeypatch) -> None:
+    """Not waits for ever with a part of it."""
+    fill(bench, DIRLIST_CHUNK_ENTRIES + 1)
+    peer = bench.peer()
+    bench.send(peer, DirList(SID, "/d", options=DSTAT))
+
+    def fails(*args):
+        raise StoreError("a block is damaged")
+
+    monkeypatch.setattr(listing, "_chunk", fails)
+    bench.sleep(1)
+    assert peer.is_closed
+    assert bench.mgm.master.epoch == 1
+    bench.loop.trace.failures.clear()
 
 
 def test_a_listing_needs_permission_and_a_directory(cluster, alice) -> None:

@@ -6,12 +6,13 @@ from random import Random
 import pytest
 
 from thesan.core.leadership.records import MEMBER_SECTION
-from thesan.core.model.errors import StoreError
-from thesan.core.model.limits import FID_RANGE
+from thesan.core.model.errors import Corrupt, StoreError
+from thesan.core.model.limits import CHECKPOINT_SECONDS, FID_RANGE
 from thesan.core.namespace import queries
 from thesan.core.wire.bodies import parse_redirect
 from thesan.core.wire.numbers import OpenFlag, Status
 from thesan.core.wire.requests import Chmod, FAttr, Mkdir, Mv, Open, Rm, Stat
+from thesan.io.journal.checkpoint import Checkpointer
 from thesan.roles.mgm import pipeline
 from thesan.roles.mgm.service import Role
 from thesan.worlds.simulated.memory_engine import Fault, MemoryJournal
@@ -218,6 +219,46 @@ def test_a_store_that_fails_for_a_while_ends_terms_and_not_the_mgm(bench) -> Non
     bench.run(asyncio.wait_for(bench.mgm.until_master(), 30))
     bench.ok(Mkdir(SID, "/b"))
     assert bench.stat("/a").id
+
+
+@pytest.mark.parametrize("error", [StoreError("can't flush"), Corrupt("not this journal")])
+def test_a_checkpoint_that_fails_ends_the_mastership(bench, monkeypatch, error) -> None:
+    """By the store, where it was that: its MGM had better not be the next master."""
+
+    async def fails(self) -> int:
+        raise error
+
+    ended = bench.mgm.master.pipeline
+    monkeypatch.setattr(Checkpointer, "step", fails)
+    bench.sleep(CHECKPOINT_SECONDS + 1)
+    monkeypatch.undo()
+    assert bench.mgm.master is None or bench.mgm.master.pipeline is not ended
+    assert bool(ended.store_failure) is isinstance(error, StoreError)
+    bench.loop.trace.failures.clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "is_over", "failure"),
+    [
+        ("master.watch", ValueError("x"), True, ""),
+        ("master.watch", StoreError("x"), True, "x"),
+        ("master.dirlist /", ValueError("x"), False, ""),
+        ("master.dirlist /", StoreError("x"), True, "x"),
+    ],
+)
+def test_a_task_that_fails_ends_the_mastership(trio, name, error, is_over, failure) -> None:
+    """A listing is one client's: it ends one only for a store that another MGM has whole."""
+    trio.start()
+    master = trio.until_master()
+    trio.sleep(3)
+    tasks, ended = master.mgm.master.tasks, master.mgm.master.pipeline
+
+    async def fails() -> None:
+        tasks._on_failure(name, error)
+
+    master.run(fails())
+    assert ((master.mgm.master is None), ended.store_failure) == (is_over, failure)
+    trio.loop.trace.failures.clear()
 
 
 async def _break_off(pipeline) -> None:

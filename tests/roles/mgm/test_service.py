@@ -26,6 +26,7 @@ from thesan.io.transport.client import LoginSettings
 from thesan.roles.client.config import ClientConfig
 from thesan.roles.client.filesystem import connect
 from thesan.roles.client.url import parse_url
+from thesan.roles.mgm import metadata
 from thesan.roles.mgm.config import MgmConfig
 from thesan.roles.mgm.service import HANDLERS, Mgm, Role
 from thesan.worlds.simulated.clock import SimClock
@@ -203,6 +204,40 @@ def test_a_task_that_fails_begins_anew_and_is_reported(bench, error) -> None:
     del process.look_at_disk
     bench.sleep(MGM_DISK_SECONDS)
     assert not bench.loop.trace.failures
+
+
+def unreadable(path: str):
+    """A handler that finds a damaged block below one path."""
+
+    def handler(master, connection, request):
+        if request.path == path:
+            raise StoreError("get failed: Corruption: block checksum mismatch")
+        return metadata.stat(master, connection, request)
+
+    return handler
+
+
+def test_a_master_whose_store_can_not_be_read_gives_up_for_another(trio, monkeypatch) -> None:
+    trio.start()
+    master = trio.until_master()
+    trio.sleep(3)
+    monkeypatch.setitem(HANDLERS, Stat, unreadable("/"))
+    assert master.ask(Stat(SID, "/"))[0] == Status.WAIT
+    monkeypatch.undo()
+    assert "Corruption" in master.mgm.process.why
+    trio.sleep(3)
+    assert trio.until_master() is not master
+    assert "its store failed" in master.mgm.process.fault
+
+
+def test_a_master_that_nobody_can_replace_serves_what_it_can_read(bench, monkeypatch) -> None:
+    monkeypatch.setitem(HANDLERS, Stat, unreadable("/damaged"))
+
+    peer = bench.peer()
+    with pytest.raises(StoreError):
+        bench.send(peer, Stat(SID, "/damaged"))
+    assert bench.stat("/").id == 1
+    assert bench.mgm.master.epoch == 1
 
 
 def test_the_client_library_against_an_mgm_that_is_killed_all_the_time(cold, keytab) -> None:

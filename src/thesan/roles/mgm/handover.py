@@ -10,7 +10,7 @@ lease. Taking the word back is an entry: a successor that claims after it sees t
 import asyncio
 import errno
 
-from thesan.core.leadership.handover import Candidate, best_successor, refusal
+from thesan.core.leadership.handover import best_successor, refusal
 from thesan.core.leadership.records import (
     SUCCESSOR_KEY,
     SUCCESSOR_SECTION,
@@ -25,21 +25,7 @@ from thesan.core.model.leadership_limits import (
 from thesan.core.namespace.ops import ConfigSet
 from thesan.roles.mgm.mastership import Mastership
 from thesan.roles.mgm.process import Process
-
-
-def candidates(process: Process) -> list[Candidate]:
-    """The other members, as they were heard last."""
-    now_s = process.now_s()
-    return [
-        Candidate(
-            address=peer.address,
-            is_online=peer.is_online(now_s) and not peer.is_gone,
-            is_eligible=peer.beat.eligible if peer.beat is not None else False,
-            applied=peer.beat.applied if peer.beat is not None else 0,
-            why=peer.beat.why if peer.beat is not None else "it has not said anything",
-        )
-        for peer in process.peers.all()
-    ]
+from thesan.roles.mgm.successors import candidates
 
 
 def find_successor(process: Process, wanted: str) -> str:

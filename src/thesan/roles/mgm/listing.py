@@ -70,11 +70,12 @@ class _Stream:
     async def run(self, tag: int, body: bytes, after: str | None) -> None:
         """Send `body`, the first chunk, and everything after the name `after`.
 
-        When this MGM's role ends meanwhile, the client is disconnected and asks again.
+        When this MGM's role ends meanwhile, or the rest can't be had, the client is disconnected
+        and asks again. Raises what went wrong.
         """
         try:
             await self._send(tag, body, after)
-        except asyncio.CancelledError:
+        except BaseException:
             self._connection.close()
             raise
 

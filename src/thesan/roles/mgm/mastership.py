@@ -39,6 +39,7 @@ from thesan.roles.mgm.pipeline import Pipeline
 from thesan.roles.mgm.process import Process
 from thesan.roles.mgm.replica import Replica
 from thesan.roles.mgm.standby import Mandate
+from thesan.roles.mgm.successors import is_replaceable
 from thesan.roles.mgm.watch import watch
 
 
@@ -224,14 +225,17 @@ async def _catch_up(process: Process, namespace: Namespace) -> Position:
 
 
 def _reporter(process: Process, pipeline: Pipeline) -> Callable[[str, BaseException], None]:
-    """A background task that dies is the end of the mastership: better anew than half alive."""
+    """A background task that dies is the end of the mastership: better anew than half alive. A
+    listing is one client's, and says only what it found out about the store."""
 
     def report(name: str, error: BaseException) -> None:
-        if name.startswith("master.dirlist"):
-            process.world.log.error("listing failed", task=name, reason=repr(error))
-            return
-        process.world.log.error("background task failed", task=name, reason=repr(error))
-        pipeline.broken(f"{name} ended by {error!r}")
+        is_listing = name.startswith("master.dirlist")
+        what = "listing failed" if is_listing else "background task failed"
+        process.world.log.error(what, task=name, reason=repr(error))
+        if isinstance(error, StoreError) and (not is_listing or is_replaceable(process)):
+            pipeline.store_failed(error)
+        elif not is_listing:
+            pipeline.broken(f"{name} ended by {error!r}")
 
     return report
 
@@ -256,5 +260,7 @@ async def _checkpoint(
                 process.durable = await checkpointer.step()
             except Unavailable:
                 continue
-    except (JournalError, StoreError) as error:
+    except StoreError as error:
+        pipeline.store_failed(error)
+    except JournalError as error:
         pipeline.broken(f"checkpoint: {error}")

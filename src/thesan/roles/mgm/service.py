@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, Final
 
 from thesan.core.authority.keytab import parse_keytab
-from thesan.core.leadership.handover import best_successor
 from thesan.core.leadership.records import (
     HISTORY_SECTION,
     StoryRecord,
@@ -40,6 +39,7 @@ from thesan.core.model.leadership_limits import (
 )
 from thesan.core.model.limits import FIGURES_SAMPLE_EVERY
 from thesan.core.namespace import queries
+from thesan.core.wire import responses
 from thesan.core.wire.requests import (
     Auth,
     Chmod,
@@ -82,7 +82,6 @@ from thesan.roles.mgm.data import MgmData
 from thesan.roles.mgm.endless import for_ever
 from thesan.roles.mgm.figures import Figures
 from thesan.roles.mgm.front import Front
-from thesan.roles.mgm.handover import candidates
 from thesan.roles.mgm.listing import dirlist
 from thesan.roles.mgm.master import Master
 from thesan.roles.mgm.names import Names
@@ -94,6 +93,7 @@ from thesan.roles.mgm.reign import HandedOver, Reign
 from thesan.roles.mgm.seed_link import dial_peer
 from thesan.roles.mgm.sessions import Sessions
 from thesan.roles.mgm.standby import Mandate, Standby
+from thesan.roles.mgm.successors import is_replaceable
 
 __all__ = ["HANDLERS", "Mgm", "Role"]
 
@@ -257,7 +257,7 @@ class Mgm:
 
     async def _leave(self, reign: Reign) -> None:
         """Hand over before the end, if anybody can take it."""
-        if not best_successor(candidates(self.process), self.process.applied()):
+        if not is_replaceable(self.process):
             return
         try:
             async with asyncio.timeout(LEAVE_SECONDS_MAX):
@@ -458,6 +458,11 @@ class Mgm:
             return self._serve(master, connection, request)
         except OperationError as error:
             return master.refuse(connection, request.sid, error)
+        except StoreError as error:
+            if not is_replaceable(self.process):
+                raise  # An instance that lacks a block is better than none.
+            master.pipeline.store_failed(error)
+            return responses.wait(request.sid, 1, "another MGM is to be master")
 
     def _serve(
         self, master: Master, connection: ServerConnection, request: Request
