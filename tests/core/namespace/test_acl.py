@@ -87,6 +87,19 @@ def test_what_is_no_acl(text: str) -> None:
         acl.parse(text, system=True)
 
 
+@pytest.mark.parametrize("subject", ["u", "g"])
+@pytest.mark.parametrize("digits", [11, 5000])
+def test_no_id_has_thousands_of_digits(subject: str, digits: int) -> None:
+    """Python refuses to read such a number: what is stored already must not fail every check."""
+    text = f"{subject}:{'1' * digits}:r,u:1:r"
+    with pytest.raises(OperationError, match="ACL"):
+        acl.parse(text, system=True)
+    directory = new_directory(2, 1, "d", 0o40000, 0, 0, 0)
+    directory.xattrs = {"sys.acl": text.encode()}
+    assert acl.verdict(directory, ALICE) == (acl.READ, 0)
+    assert len(acl.parse(f"{subject}:{2**32 - 1}:r", system=True)) == 1
+
+
 def test_the_number_of_rules_is_bounded() -> None:
     with pytest.raises(OperationError, match="at most"):
         acl.parse(",".join(["z:r"] * 257), system=True)

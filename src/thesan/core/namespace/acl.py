@@ -53,6 +53,8 @@ _SYS_ONLY: Final = QUOTA | ARCHIVE | SYS_ACL | SYS_XATTR | PREPARE | TOKEN | CHO
 """Rights that a user.acl can't give."""
 _DENIABLE: Final = frozenset("rwxmduiaAXptcq") | {"wo"}
 _CACHED_MAX: Final = 4096
+_ID_DIGITS_MAX: Final = 10
+"""Of a uid or gid: 32 bits. Python refuses to read numbers of thousands of digits."""
 
 Step = tuple[str, int]
 """Sign (empty, `!` or `+`) and right."""
@@ -81,6 +83,8 @@ def _parse_rule(part: str, system: bool) -> Rule:
         who, rights = fields[1], fields[2]
     else:
         raise OperationError(errno.EINVAL, f"not an ACL rule: {part[:80]!r}")
+    if kind in ("u", "g") and who.isdecimal() and len(who) > _ID_DIGITS_MAX:
+        raise OperationError(errno.EINVAL, f"not an id of an ACL rule: {who[:80]!r}")
     return kind, who, _parse_rights(part, rights), system
 
 
