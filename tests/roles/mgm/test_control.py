@@ -10,6 +10,7 @@ from thesan.core.model.errors import OperationError
 from thesan.core.model.identity import ROOT
 from thesan.core.wire.numbers import QueryCode, Status
 from thesan.core.wire.requests import Mkdir, Query, Rm, Stat
+from thesan.roles.mgm import pipeline
 
 SID = b"\0\1"
 
@@ -48,6 +49,38 @@ def test_a_resend_under_the_same_id_gets_the_first_answer(cluster) -> None:
     cluster.start()
     assert cluster.control(message, ROOT).records == first.records
     assert errno_of(cluster, Admin("fs", "add", add, op_id="twice")) == errno.EEXIST
+
+
+@pytest.mark.parametrize(
+    ("noun", "verb", "args", "field", "value"),
+    [
+        ("fs", "boot", {"fs": "*"}, "boot_request", 1),
+        (
+            "space",
+            "config",
+            {"space": "default", "key": "fs.configstatus", "value": "ro"},
+            "configstatus",
+            "ro",
+        ),
+    ],
+)
+def test_what_need_not_be_whole_may_be_more_than_a_batch(
+    bench, monkeypatch, noun, verb, args, field, value
+) -> None:
+    bench.beat(1, fs=5)
+    monkeypatch.setattr(pipeline, "BATCH_OPS_MAX", 3)
+    monkeypatch.setattr(bench.mgm.master.pipeline._writer._batcher, "_ops_max", 3)
+    head = bench.journal.last
+    message = Admin(noun, verb, args, op_id="once")
+    assert "5 filesystems" in bench.control(message, ROOT).text
+    assert bench.journal.last == head + 2
+    before = bench.mgm.master.namespace.op_count
+    bench.control(message, ROOT)
+    assert bench.mgm.master.namespace.op_count == before, "it is remembered as any other"
+    bench.crash()
+    bench.start()
+    states = bench.mgm.master.view.filesystems()
+    assert [getattr(fs.record, field) for fs in states] == 5 * [value]
 
 
 def test_a_file_operation_too(bench) -> None:

@@ -274,6 +274,22 @@ def test_ops_of_one_change_share_a_batch(bench, gate) -> None:
     assert bench.mgm.master.namespace.remembered(b"i" * 16).answer == b"done"
 
 
+def test_a_change_that_no_batch_can_hold_is_refused_for_good(bench) -> None:
+    """Nobody is told to wait for what can't come."""
+    master = bench.mgm.master
+    before = master.namespace.op_count
+
+    async def change(count: int) -> None:
+        master.submit_all([ConfigSet("mgm", f"k{number}", b"x") for number in range(count)])
+
+    with pytest.raises(OperationError) as caught:
+        bench.run(change(BATCH_OPS_MAX + 1))
+    assert caught.value.errno == errno.E2BIG
+    assert master.namespace.op_count == before
+    bench.run(change(BATCH_OPS_MAX))
+    assert master.namespace.op_count == before + BATCH_OPS_MAX
+
+
 def test_a_change_that_fails_at_its_first_op_changes_nothing(bench) -> None:
     pipeline = bench.mgm.master.pipeline
 

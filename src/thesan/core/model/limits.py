@@ -246,8 +246,9 @@ DELETIONS_BATCH_MAX: Final = 1000
 """Deletions handed to an FST in one beat reply."""
 ADMIN_TEXT_BYTES_MAX: Final = 8192
 """One text argument of an admin command: a path, or a list of ids."""
-FORGET_DELETIONS_MAX: Final = 50_000
-"""Deletions that one `fs dropdeletion` forgets: a batch or two of the journal."""
+FORGET_DELETIONS_MAX: Final = 20_000
+"""Deletions that one `fs dropdeletion` forgets: one batch of the journal at most (13 bytes each),
+applied in one turn of the loop."""
 SPACE_NAME_BYTES_MAX: Final = 32
 """A space name; `space.N` is a column of most listings."""
 ADMIN_PAGE_RECORDS: Final = 1000

@@ -145,7 +145,11 @@ def _admin(master: Master, connection: ServerConnection, sid: bytes, message: Ad
     ops = list(outcome.ops)
     if op_id and not outcome.is_secret:
         ops.append(RememberResult(op_id, encode_reply(reply)))
-    master.submit_all(ops)
+    if outcome.is_whole:
+        master.submit_all(ops)
+    else:
+        for op in ops:
+            master.submit(op)
     master.world.log.info(
         "admin command",
         noun=message.noun,

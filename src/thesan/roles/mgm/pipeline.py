@@ -164,8 +164,12 @@ class Pipeline:
         admit(self.admission, is_bulk=True)
 
     def _check_room(self, ops: Sequence[Op]) -> None:
-        """Raise EAGAIN when the ops would be spread over two batches: the next one is fresh."""
+        """Raise EAGAIN when the ops would be spread over two batches: the next one is fresh. Raise
+        E2BIG when that would be the same with any batch."""
         writer = self._checked_writer()
+        if len(ops) > BATCH_OPS_MAX:
+            text = f"change of {len(ops)} ops, the journal takes {BATCH_OPS_MAX} at once"
+            raise OperationError(errno.E2BIG, text)
         data = [encode_op(op) for op in ops]
         first = writer.expect(data[0])
         whole = writer.expect(b"".join(data) + bytes(OP_HEAD_BYTES * (len(data) - 1)))

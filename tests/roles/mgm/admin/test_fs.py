@@ -5,9 +5,12 @@ import errno
 import pytest
 
 from thesan.core.control.messages import FsRegister
+from thesan.core.journal.entry import encode
 from thesan.core.model.identity import ROOT, Identity
 from thesan.core.model.ids import FSID_MAX
+from thesan.core.model.limits import DELETIONS_BATCH_MAX, FORGET_DELETIONS_MAX
 from thesan.core.namespace import ops, queries
+from thesan.core.namespace.ops import encode_op
 from thesan.core.placement.records import FsRecord, SpaceRecord, encode_record
 from thesan.roles.mgm.admin import fs
 
@@ -207,6 +210,19 @@ def test_only_an_empty_filesystem_is_empty_and_may_go(mgm, refused):
     mgm.do("fs rm", fs="1")
     assert [one["id"] for one in mgm.do("fs ls").records] == [2]
     refused(errno.ENOENT, "no filesystem '1'", mgm.do, "fs rm", fs="1")
+
+
+def test_what_one_command_forgets_fits_in_one_entry_of_the_journal():
+    pairs = [(2**16 - 2, 2**63 + number) for number in range(DELETIONS_BATCH_MAX)]
+    data = encode_op(ops.DeletionDone(tuple(pairs)))
+    count = FORGET_DELETIONS_MAX // DELETIONS_BATCH_MAX
+    encode(1, 1, 0, [data] * count, b"d" * 16)
+
+
+def test_what_is_forgotten_need_not_share_a_batch(mgm):
+    """A busy master has none to itself."""
+    mgm.grow(1)
+    assert not fs.dropdeletion(mgm, {"fs": "1"}, ROOT).is_whole
 
 
 def test_an_id_with_pending_deletions_is_not_given_again(mgm, refused):

@@ -1,8 +1,8 @@
 """What an admin verb may know and what it may answer.
 
 A verb is a function `(context, args, identity) -> AdminReply | Change`. It reads, and where it
-changes something it returns ops; it never writes. The MGM applies the ops of a Change in order,
-in one go, and sends the reply when they are durable. A resend under the same op_id is the MGM's
+changes something it returns ops; it never writes. The MGM applies the ops of a Change in order and
+sends the reply when they are durable. A resend under the same op_id is the MGM's
 business: the verb is not called again.
 """
 
@@ -26,10 +26,13 @@ Args = dict[str, Any]
 
 
 class Change(msgspec.Struct, frozen=True):
-    """Apply `ops`, all or nothing, then answer `reply`."""
+    """Apply `ops`, then answer `reply`."""
 
     ops: list[Op]
     reply: AdminReply
+    is_whole: bool = True
+    """All or nothing, in one batch of the journal. False: each op is right without the others, and
+    the command can be repeated, so that there may be more of them than one batch takes."""
     is_secret: bool = False
     """The reply must not be written anywhere: a resend does the command again, instead of being
     given the first answer."""

@@ -214,7 +214,8 @@ def boot(context: AdminContext, args: Args, identity: Identity) -> Change:
         ops.append(_set(fs.fsid, msgspec.structs.replace(fs.record, boot_request=request)))
     listed = ", ".join(str(fs.fsid) for fs in members[:20])
     text = f"boot requested for {len(members)} filesystems: {listed}"
-    return Change(ops, AdminReply(records=[{"id": fs.fsid} for fs in members], text=text))
+    reply = AdminReply(records=[{"id": fs.fsid} for fs in members], text=text)
+    return Change(ops, reply, is_whole=False)
 
 
 def mv(context: AdminContext, args: Args, identity: Identity) -> Change:
@@ -267,7 +268,8 @@ def dropdeletion(context: AdminContext, args: Args, identity: Identity) -> Chang
     text = f"{count} pending deletions of fs {fs.fsid} forgotten"
     if count >= FORGET_DELETIONS_MAX:
         text += "; there may be more: repeat the command"
-    return Change(ops, AdminReply(records=[{"id": fs.fsid, "forgotten": count}], text=text))
+    reply = AdminReply(records=[{"id": fs.fsid, "forgotten": count}], text=text)
+    return Change(ops, reply, is_whole=False)
 
 
 def find(context: AdminContext, name: str) -> FsState:

@@ -127,7 +127,7 @@ def config(context: AdminContext, args: Args, identity: Identity) -> Change:
             set_op(fs, configured(context, fs, key.removeprefix("fs."), value)) for fs in members
         ]
         text = f"space {name}: {key} set to {value} on {len(members)} filesystems"
-        return Change(ops, AdminReply(records=[], text=text))
+        return Change(ops, AdminReply(records=[], text=text), is_whole=False)
     record = _configured(record, key, value)
     text = f"space {name}: {key} set to {value}"
     return Change([_set(name, record)], AdminReply(records=[], text=text))
