@@ -245,6 +245,33 @@ def test_a_full_or_failing_disk_stops_the_archive_and_nothing_else(loop, bench):
     loop.run_until_complete(main())
 
 
+def test_the_archive_goes_on_after_a_fault(loop, bench, monkeypatch):
+    """An archive that ended would end the trimming of the journal, too."""
+
+    async def main():
+        archive = bench.archive()
+        await archive.open()
+        bench.append(50, archive)
+        await archive.written()
+
+        async def fails(entries, time_ns):
+            raise MemoryError
+
+        monkeypatch.setattr(archive, "_write", fails)
+        bench.append(60, archive)
+        await asyncio.sleep(3.0)
+        assert "MemoryError" in archive.failure
+        monkeypatch.undo()
+        await archive.written()
+        assert not archive.failure
+        assert await bench.read_all(archive) == bench.written
+        await archive.close()
+
+    loop.run_until_complete(main())
+    assert all("archive failed" in text for text in loop.trace.failures)
+    loop.trace.failures.clear()
+
+
 def test_a_damaged_segment_is_left_out_and_named(loop, bench):
     async def main():
         archive = bench.archive()

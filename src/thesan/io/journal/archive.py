@@ -193,6 +193,11 @@ class Archive:
             except (OperationError, JournalError) as error:
                 await self._abandon(error)
                 await asyncio.sleep(self._settings.retry_seconds)
+            except Exception as error:
+                # Without closed segments nobody trims the journal: in the end the engine is full.
+                self._log.error("archive failed and begins anew", reason=repr(error))
+                await self._abandon(OperationError(errno.EIO, repr(error)))
+                await asyncio.sleep(self._settings.retry_seconds)
 
     async def _until_due(self) -> None:
         """Until there is enough for a block, or it has waited long enough, or the segment has."""
