@@ -9,8 +9,9 @@ from typing import Final
 
 from thesan.core.model.limits import JOURNAL_RETRY_SECONDS, ROLE_RETRY_SECONDS_MAX
 
-ENDS: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
-"""What ends a task or the process on purpose: it is no fault, and goes on to whoever waits."""
+ENDS: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+"""What ends a task, its loop or the process on purpose: it is no fault, and goes on to whoever
+waits."""
 
 
 async def for_ever(
