@@ -23,22 +23,16 @@ def test_a_cut_holds_one_direction(pair):
     assert pair.server.data == b"held and later"
 
 
-def test_what_was_sent_into_a_cut_arrives_though_its_sender_has_closed(pair):
+@pytest.mark.parametrize("end", ["closed", "killed"])
+def test_what_was_sent_into_a_cut_arrives_whatever_became_of_its_sender(pair, end):
     pair.network.cut("c", "s")
     pair.client.transport.write(b"last words")
     pair.run(1)
-    pair.client.transport.abort()
-    pair.run(1)
-    pair.network.heal("c", "s")
-    pair.run(5)
-    assert pair.server.data == b"last words"
-
-
-def test_what_was_sent_into_a_cut_arrives_though_its_sender_was_killed(pair):
-    pair.network.cut("c", "s")
-    pair.client.transport.write(b"last words")
-    pair.run(1)
-    pair.network.kill(pair.client_process)
+    if end == "closed":
+        pair.client.transport.abort()
+        pair.run(1)
+    else:
+        pair.network.kill(pair.client_process)
     pair.network.heal("c", "s")
     pair.run(5)
     assert pair.server.data == b"last words"
