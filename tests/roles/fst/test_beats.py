@@ -9,7 +9,6 @@ import pytest
 from thesan.core.authority.capability import Op
 from thesan.core.control.messages import BeatReply
 from thesan.core.model.errors import OperationError
-from thesan.core.model.limits import BEATS_IN_FLIGHT_MAX
 from thesan.roles.fst import beats
 from thesan.roles.fst.store import BootState
 
@@ -229,54 +228,5 @@ def test_members_that_left_are_let_go(bench):
         assert len(mgms.links) == 3, "only a master knows"
         answered(b, mgms=["127.0.0.1:10"])
         assert list(mgms.links) == [b.mgm.address, "127.0.0.1:10"], "one is of the settings"
-
-    bench(body)
-
-
-class SilentLink:
-    """A link to an MGM that answers when it is told to."""
-
-    address = "a:1"
-
-    def __init__(self) -> None:
-        self.answers: list[asyncio.Future] = []
-
-    async def ask(self, beat, kind, timeout):
-        self.answers.append(asyncio.get_running_loop().create_future())
-        return await self.answers[-1]
-
-
-def test_a_master_that_can_not_answer_yet_hears_all_the_same(bench, monkeypatch):
-    """It waits for the journal engine; meanwhile the FST must not seem to be dead."""
-    monkeypatch.setattr(beats, "BEAT_SECONDS", 0.01)
-    monkeypatch.setattr(beats, "BEAT_SECONDS_MIN", 0.0)
-
-    async def body(b):
-        heart, link = b.fsts[0].parts.heart, SilentLink()
-        visit = asyncio.get_running_loop().create_task(heart.visit(link))
-        await until(lambda: len(link.answers) == BEATS_IN_FLIGHT_MAX)
-        await asyncio.sleep(0.1)
-        assert len(link.answers) == BEATS_IN_FLIGHT_MAX, "beats without an answer are bounded"
-        for answer in list(link.answers):
-            answer.set_result(BeatReply(False, 0, "", [], -1))
-        await until(lambda: len(link.answers) > BEATS_IN_FLIGHT_MAX + 3)
-        assert not visit.done()
-        visit.cancel()
-        await asyncio.gather(visit, return_exceptions=True)
-
-    bench(body)
-
-
-def test_a_link_that_breaks_ends_the_visit_at_once(bench, monkeypatch):
-    monkeypatch.setattr(beats, "BEAT_SECONDS", 60.0)
-
-    async def body(b):
-        heart, link = b.fsts[0].parts.heart, SilentLink()
-        visit = asyncio.get_running_loop().create_task(heart.visit(link))
-        await until(lambda: link.answers)
-        link.answers[0].set_exception(OperationError(errno.ECONNRESET, "gone"))
-        with pytest.raises(OperationError, match="gone"):
-            async with asyncio.timeout(5):
-                await visit
 
     bench(body)

@@ -228,8 +228,6 @@ BEAT_LATE_SECONDS: Final = 0.7
 """A beat that is later than this is missed, and its FST left out while others will do: after the
 loss of a host with a master, the new one (after about 2 s) sends nobody to the FST that died with
 it."""
-BEATS_IN_FLIGHT_MAX: Final = 12
-"""Beats of an FST that one MGM has not answered: as many as fit into CONTROL_CALL_SECONDS_MAX."""
 BEAT_SILENCE_SECONDS_MAX: Final = 4.0
 """An FST silent for longer is offline: no client is sent there (a dead one costs it 480 s)."""
 CONTROL_CALL_SECONDS_MAX: Final = 10.0

@@ -14,7 +14,6 @@ from thesan.core.model.errors import OperationError
 from thesan.core.model.limits import (
     BEAT_SECONDS,
     BEAT_SECONDS_MIN,
-    BEATS_IN_FLIGHT_MAX,
     CONTROL_CALL_SECONDS_MAX,
     DELETED_REPORTED_MAX,
     DISK_HANG_SECONDS_MAX,
@@ -106,46 +105,24 @@ class Heart:
             del self._asked_at[store.path]
 
     async def visit(self, link: MgmLink) -> None:
-        """Beat on one link until it breaks. Raises OperationError or ControlError then.
-
-        The next beat does not wait for the answer of the last one: a master answers when what it
-        would show is durable, and while the journal engine is away that takes its time. Who said
-        nothing meanwhile would be taken for dead.
-        """
+        """Beat on one link until it breaks. Raises OperationError or ControlError then."""
         loop = asyncio.get_running_loop()
         news = self._news[link.address] = asyncio.Event()
-        asked: dict[asyncio.Task[None], None] = {}
-
-        def answered(task: asyncio.Task[None]) -> None:
-            if not task.cancelled() and task.exception() is not None:
-                news.set()
-
         due = loop.time()
-        try:
-            while True:
-                ask = loop.create_task(self._ask(link, self._beat()))
-                ask.add_done_callback(answered)
-                asked[ask] = None
-                await asyncio.sleep(BEAT_SECONDS_MIN)
-                due = max(due + BEAT_SECONDS, loop.time())
-                try:
-                    async with asyncio.timeout_at(due):
-                        await news.wait()
-                except TimeoutError:
-                    pass
-                else:
-                    due = loop.time()
-                news.clear()
-                for task in list(asked):
-                    if task.done() or len(asked) >= BEATS_IN_FLIGHT_MAX:
-                        await task
-                        del asked[task]
-        finally:
-            for task in asked:
-                task.cancel()
-
-    async def _ask(self, link: MgmLink, beat: Beat) -> None:
-        self._obey(beat, await link.ask(beat, BeatReply, CONTROL_CALL_SECONDS_MAX))
+        while True:
+            beat = self._beat()
+            reply = await link.ask(beat, BeatReply, CONTROL_CALL_SECONDS_MAX)
+            self._obey(beat, reply)
+            await asyncio.sleep(BEAT_SECONDS_MIN)
+            due = max(due + BEAT_SECONDS, loop.time())
+            try:
+                async with asyncio.timeout_at(due):
+                    await news.wait()
+            except TimeoutError:
+                pass
+            else:
+                due = loop.time()
+            news.clear()
 
     def _beat(self) -> Beat:
         return Beat(
