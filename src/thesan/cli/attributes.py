@@ -4,7 +4,7 @@ Of a tree, symbolic links are left out: what they lead to is not part of it.
 """
 
 import errno
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from thesan.cli.context import Context, Output
@@ -61,12 +61,7 @@ def attr(context: Context, argv: list[str]) -> int:
         return records
 
     records = context.with_filesystem(work)
-    if context.output is not Output.TABLE:
-        print(show(context, records, []))
-        return 0
-    for record in records:
-        print(f'{record["key"]}="{record["value"]}"')
-    return 0
+    return _print(context, records, lambda one: f'{one["key"]}="{one["value"]}"')
 
 
 def _full(name: str) -> str:
@@ -119,9 +114,17 @@ def acl(context: Context, argv: list[str]) -> int:
         return records
 
     records = context.with_filesystem(work)
+    form = "{path}: {acl}" if chosen.recursive else "{acl}"
+    return _print(context, records, lambda one: form.format_map(one))
+
+
+def _print(
+    context: Context, records: list[dict[str, str]], line: Callable[[dict[str, str]], str]
+) -> int:
+    """The records, as a table one `line` each."""
     if context.output is not Output.TABLE:
         print(show(context, records, []))
         return 0
     for record in records:
-        print(f"{record['path']}: {record['acl']}" if chosen.recursive else record["acl"])
+        print(line(record))
     return 0

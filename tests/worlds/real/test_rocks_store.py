@@ -72,7 +72,7 @@ def test_with_its_own_log_an_unclean_end_loses_nothing(tmp_path: Path) -> None:
 def test_a_write_that_can_not_be_put_together_is_the_stores_failure(tmp_path: Path) -> None:
     store = RocksStore(str(tmp_path / "db"))
     with pytest.raises(StoreError, match="write failed"):
-        store.write([(b"a", b"1"), ("b", b"2")])  # type: ignore[list-item]
+        store.write([(b"a", b"1"), ("b", b"2")])  # type: ignore[list-item]  # wrong on purpose
     assert store.get(b"a") is None
     store.close()
 

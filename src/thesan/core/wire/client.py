@@ -205,23 +205,23 @@ class ClientSession(Framing[Response]):
         way, is the caller's mistake. OperationError when the request can't be said on the wire:
         EILSEQ for text that is not UTF-8, EINVAL for a number out of range; nothing is awaited.
         """
-        sid, request_id = self._next_sid(request)
-        try:
-            frame = encode(request, sid)
-        except (UnicodeEncodeError, StructError) as error:
-            raise _unsayable(error) from error
-        self._expect(sid, request_id, request)
-        return sid, frame
+        return self._submit(request, encode)
 
     def submit_head(self, request: rq.Write | rq.PgWrite | rq.WriteV) -> tuple[bytes, bytes]:
         """As `submit`, but without the data, which the caller sends next: no copy of them."""
+        return self._submit(request, encode_head)
+
+    def _submit(
+        self, request: rq.Request, encoded: Callable[[rq.Request, bytes], bytes]
+    ) -> tuple[bytes, bytes]:
+        # Encoded first: what can't be said must not wait for an answer.
         sid, request_id = self._next_sid(request)
         try:
-            head = encode_head(request, sid)
+            data = encoded(request, sid)
         except (UnicodeEncodeError, StructError) as error:
             raise _unsayable(error) from error
         self._expect(sid, request_id, request)
-        return sid, head
+        return sid, data
 
     def forget(self, sid: bytes) -> None:
         """Nobody waits for this answer any more; it is dropped when it comes."""
