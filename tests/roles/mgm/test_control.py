@@ -2,6 +2,7 @@
 
 import errno
 
+import msgspec
 import pytest
 
 from thesan.core.control import messages
@@ -138,3 +139,22 @@ def test_what_can_not_be_read_is_an_error_and_no_more(bench, body: bytes) -> Non
     peer = bench.peer()
     answer = bench.run(call())
     assert answer == b"" or answer[2:4] == int(Status.ERROR).to_bytes(2, "big")
+
+
+def test_a_beat_is_answered_while_the_journal_is_away(bench) -> None:
+    """Without news: what was reported counts as unsaid, and nothing that may be lost is shown."""
+    bench.beat(1)
+    bench.store_file("/f")
+    bench.ok(Rm(SID, "/f"))
+    beat = messages.Beat("fst1:1095", "b", messages.NodeReport(), [])
+    [removed] = bench.control(beat).deletions
+    bench.journal.has_leader = False
+    bench.send(bench.peer(), Mkdir(SID, "/waits"))
+    assert bench.mgm.master.pipeline.pending_ops
+    reported = msgspec.structs.replace(beat, deleted=[removed])
+    reply = bench.control(reported)
+    assert (reply.master, reply.epoch, reply.deletions) == (False, 1, [])
+    bench.journal.has_leader = True
+    bench.sleep(2)
+    reply = bench.control(reported)
+    assert (reply.master, reply.deletions) == (True, [])

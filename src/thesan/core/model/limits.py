@@ -230,6 +230,9 @@ loss of a host with a master, the new one (after about 2 s) sends nobody to the 
 it."""
 BEAT_SILENCE_SECONDS_MAX: Final = 4.0
 """An FST silent for longer is offline: no client is sent there (a dead one costs it 480 s)."""
+BEAT_ANSWER_SECONDS_MAX: Final = 2.0
+"""A master that waits longer for the journal lets an FST beat again, without news: half of
+BEAT_SILENCE_SECONDS_MAX. Longer than a busy engine takes, or nobody would be told to delete."""
 CONTROL_CALL_SECONDS_MAX: Final = 10.0
 """Deadline of one control call between daemons."""
 LOG_LINE_BYTES_MAX: Final = 16 * KIB

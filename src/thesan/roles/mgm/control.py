@@ -33,6 +33,7 @@ from thesan.io.transport.server import ServerConnection
 from thesan.roles.mgm import any_role, file_operations, fsts
 from thesan.roles.mgm.admin import dispatch, fs, leadership
 from thesan.roles.mgm.admin.context import Change
+from thesan.roles.mgm.beat_answer import BeatAnswer
 from thesan.roles.mgm.commits import commit
 from thesan.roles.mgm.master import Master
 from thesan.roles.mgm.metadata import caller
@@ -71,10 +72,7 @@ def handle_message(
     match message:
         case Beat():
             authorise(DAEMON_NOUN, "beat", who)
-            taken = fsts.beat(master, message)
-            if not taken.master:
-                return responses.ok(sid, encode_reply(taken))  # It shows what every MGM knows.
-            return _send(master, connection, sid, taken)
+            return _beat(master, connection, sid, message)
         case Commit():
             authorise(DAEMON_NOUN, "commit", who)
             return _commit(master, connection, sid, message)
@@ -96,6 +94,24 @@ def _send(master: Master, connection: ServerConnection, sid: bytes, reply: Reply
     """What shows anything that is in memory waits until all of that is durable."""
     data = responses.ok(sid, encode_reply(reply))
     return master.pipeline.answer_at_head(connection, data)
+
+
+def _beat(master: Master, connection: ServerConnection, sid: bytes, message: Beat) -> Answer:
+    """At once what every MGM knows; what only the master knows, when it is durable, and never so
+    late that the FST, which waits for it, seems silent."""
+    taken = fsts.beat(master, message)
+    data = responses.ok(sid, encode_reply(taken))
+    if not taken.master:
+        return data
+
+    def without_news() -> bytes:
+        return responses.ok(sid, encode_reply(master.process.standby_reply(message)))
+
+    held = BeatAnswer(connection, without_news)
+    answer = master.pipeline.answer_at_head(held, data)
+    if answer is None:
+        held.limit()
+    return answer
 
 
 def _commit(master: Master, connection: ServerConnection, sid: bytes, message: Commit) -> Answer:
